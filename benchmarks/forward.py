@@ -1,0 +1,78 @@
+"""How near the network's forward pass comes to the machine's floating-point rate, and its memory.
+
+Prints the time of one pair, the rate of the convolutions' multiplications and additions, the
+rate of a 4096 x 4096 float32 matrix product measured before and after in the same process, their
+ratio, and the peak memory of the process.
+
+    python benchmarks/forward.py --preset paper --shape 64 192 192
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf  # noqa: E402
+
+from tf_lungreg.models import build_registration_model, find_preset  # noqa: E402
+
+
+def seconds(function, runs: int) -> list[float]:
+    """Durations of a function's calls after one that is not counted."""
+    function()
+    durations = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function()
+        durations.append(time.perf_counter() - start)
+    return durations
+
+
+def matrix_product_rate(runs: int = 5, size: int = 4096) -> float:
+    """Floating-point operations a second of a float32 matrix product, median of several."""
+    a = tf.random.normal((size, size))
+    product = tf.function(lambda: tf.reduce_sum(a @ a))
+    return 2 * size**3 / statistics.median(seconds(lambda: product().numpy(), runs))
+
+
+def convolution_operations(model: tf.keras.Model, voxels: int) -> float:
+    """Multiplications and additions of all convolutions on that many voxels."""
+    kernels = [w for w in model.trainable_weights if len(w.shape) == 5]
+    return 2.0 * voxels * sum(int(tf.size(w)) for w in kernels)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--shape", type=int, nargs=3, metavar=("D", "H", "W"))
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    shape = tuple(options.shape or find_preset(options.preset).shape)
+
+    before = matrix_product_rate()
+    model = build_registration_model(options.preset)
+    pair = {name: tf.random.uniform((1, *shape, 1)) for name in ("moving", "fixed")}
+    forward = tf.function(lambda: model(pair, training=False)["warped"])
+    durations = seconds(lambda: forward().numpy(), options.runs)
+    product = statistics.mean([before, matrix_product_rate()])
+
+    voxels = shape[0] * shape[1] * shape[2]
+    duration = statistics.median(durations)
+    rate = convolution_operations(model, voxels) / duration
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{options.preset}, 1 x {' x '.join(map(str, shape))}, TensorFlow {tf.__version__}")
+    print(f"forward          {duration:.2f} s (median of {options.runs})")
+    print(f"convolutions     {rate / 1e9:.0f} GFLOP/s")
+    print(f"matrix product   {product / 1e9:.0f} GFLOP/s")
+    print(f"ratio            {100 * rate / product:.0f} %")
+    print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Sessions that take longer than CI: `nox -s slow`."""
+
+import nox
+
+nox.options.sessions = ["tests"]
+
+
+@nox.session(python=["3.11", "3.13"])
+def tests(session):
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python="3.11")
+def slow(session):
+    """The main job from scratch and everything else that takes minutes."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def lint(session):
+    session.install("ruff==0.17.*")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")

@@ -1,0 +1,49 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """A phantom cohort of four patients, small enough to train on in seconds."""
+    from tf_lungreg.data.phantom import write_phantom_cohort
+
+    folder = tmp_path_factory.mktemp("cohort") / "phantom"
+    return write_phantom_cohort(folder, subjects=4, shape=(16, 32, 32), seed=1, progress=False)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A preset of the full topology that trains in seconds; its name."""
+    from tf_lungreg.models import presets
+
+    preset = presets.Preset(
+        encoder=(2, 4, 4, 2, 2),
+        dilations=(1, 1, 2, 3, 5),
+        decoder=(4, 2),
+        reduction=4,
+        spacing=(15.0, 20.0, 20.0),
+        shape=(16, 24, 24),
+        alpha=1e-6,
+        beta=1e-3,
+        gamma=0.5,
+        epochs=2,
+        steps=3,
+    )
+    monkeypatch.setitem(presets.PRESETS, "tiny", preset)
+    return "tiny"

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_lungreg.models.registration as registration
+from tf_lungreg.errors import InputError
+from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.weights import assign_weights, named_weights
+
+SHAPE = (16, 24, 20)
+OUTPUTS = {
+    "warped": (2, *SHAPE, 1),
+    "grid": (2, *SHAPE, 3),
+    "affine": (2, 3, 4),
+    "spatial_gradients": (2, *SHAPE, 3),
+}
+
+
+@pytest.fixture
+def pair(rng):
+    return {
+        name: tf.constant(rng.uniform(size=(2, *SHAPE, 1)).astype(np.float32))
+        for name in ("moving", "fixed")
+    }
+
+
+def disturb(model, scale=0.05):
+    """Gives the zero-initialised last layers weights, so that the model moves something."""
+    for name in ("gradient_logits", "affine_parameters"):
+        if name in [layer.name for layer in model.layers]:
+            kernel = model.get_layer(name).kernel
+            kernel.assign(tf.random.stateless_normal(kernel.shape, (1, 2), stddev=scale))
+    return model
+
+
+@pytest.mark.parametrize("affine, deformable", [(True, True), (False, True), (True, False)])
+def test_untrained_it_is_the_identity(pair, affine, deformable):
+    model = build_registration_model("small", affine, deformable)
+    outputs = model(pair)
+    assert {name: tuple(v.shape) for name, v in outputs.items()} == OUTPUTS
+    np.testing.assert_allclose(outputs["warped"], pair["moving"], atol=1e-5)
+    np.testing.assert_allclose(outputs["spatial_gradients"], 1, atol=1e-5)
+    expected = np.broadcast_to(np.eye(3, 4), (2, 3, 4))
+    np.testing.assert_allclose(outputs["affine"], expected, atol=1e-5)
+    assert set(model.output_names) == set(OUTPUTS)
+    assert set(OUTPUTS) <= {layer.name for layer in model.layers}
+
+
+def test_the_branches_do_what_they_say(pair):
+    from tf_lungreg import ops
+
+    both = disturb(build_registration_model("small"))(pair)
+    identity = np.eye(3, 4)
+    assert np.abs(both["affine"] - identity).max() > 1e-3
+    assert np.abs(both["spatial_gradients"] - 1).max() > 1e-2
+    composed = ops.compose(
+        ops.affine_grid(both["affine"], SHAPE), ops.integrate(both["spatial_gradients"], "ends")
+    )
+    np.testing.assert_allclose(both["grid"], composed, atol=1e-4)
+    np.testing.assert_allclose(both["warped"], ops.warp(pair["moving"], both["grid"]), atol=1e-5)
+
+    linear = disturb(build_registration_model("small", deformable=False))(pair)
+    np.testing.assert_array_equal(linear["spatial_gradients"], np.ones((2, *SHAPE, 3)))
+    np.testing.assert_allclose(linear["grid"], ops.affine_grid(linear["affine"], SHAPE), atol=1e-4)
+    smooth = disturb(build_registration_model("small", affine=False, anchor="corner"))(pair)
+    np.testing.assert_array_equal(smooth["affine"], np.broadcast_to(identity, (2, 3, 4)))
+    expected = ops.integrate(smooth["spatial_gradients"], "corner")
+    np.testing.assert_allclose(smooth["grid"], expected, atol=1e-4)
+
+
+def test_the_paper_network_has_the_papers_counts():
+    model = build_registration_model("paper")
+    encoder = [model.get_layer(f"encoder_{n}") for n in range(1, 6)]
+    assert [layer.filters for layer in encoder] == [32, 64, 128, 32, 32]
+    assert {layer.kernel_size for layer in encoder} == {(3, 3, 3)}
+    assert model.get_layer("merged").output.shape[-1] == 290
+    assert model.get_layer("affine_parameters").units == 12
+    assert model.count_params() == 1_769_027
+
+
+def test_the_encoders_receptive_field_is_25_voxels(monkeypatch):
+    """By the footprint of a voxel's gradient; instance statistics would reach everywhere."""
+    monkeypatch.setattr(
+        registration,
+        "instance_normalization",
+        lambda name: tf.keras.layers.Activation("linear", name=name),
+    )
+    moving, fixed = (tf.keras.Input((None, None, None, 1)) for _ in range(2))
+    narrow = find_preset("small")
+    assert narrow.dilations == find_preset("paper").dilations
+    encoder = tf.keras.Model([moving, fixed], registration._encode(moving, fixed, narrow))
+    inputs = tf.random.normal((1, 33, 33, 33, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        total = tf.reduce_sum(encoder([inputs, inputs])[0, 16, 16, 16] ** 2)
+    footprint = np.abs(tape.gradient(total, inputs)[0, ..., 0]) > 0
+    for axis in range(3):
+        reached = np.flatnonzero(footprint.any(axis=tuple(a for a in range(3) if a != axis)))
+        assert (reached[0], reached[-1]) == (16 - 12, 16 + 12)
+
+
+def test_any_size_and_the_compiled_graph_agree(rng):
+    model = disturb(build_registration_model("small"))
+    graph = tf.function(model, reduce_retracing=True)
+    for shape in ((8, 16, 24), (17, 9, 11)):
+        volumes = {n: tf.random.uniform((1, *shape, 1)) for n in ("moving", "fixed")}
+        eager, traced = model(volumes), graph(volumes)
+        for name in OUTPUTS:
+            np.testing.assert_allclose(eager[name], traced[name], atol=1e-4)
+
+
+def test_mixed_precision_keeps_grids_in_full(pair):
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        outputs = disturb(build_registration_model("small"))(pair)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert {v.dtype for v in outputs.values()} == {tf.float32}
+    assert np.isfinite(outputs["grid"]).all()
+
+
+def test_weights_travel_by_name(pair):
+    one, other = disturb(build_registration_model("small")), build_registration_model("small")
+    values = {name: v.numpy() for name, v in named_weights(one).items()}
+    assign_weights(other, values, "here")
+    np.testing.assert_allclose(other(pair)["grid"], one(pair)["grid"], atol=1e-5)
+    with pytest.raises(InputError, match="here"):
+        assign_weights(build_registration_model("small", affine=False), values, "here")
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        ({"preset": "huge"}, "paper, small"),
+        ({"affine": False, "deformable": False}, "at least one"),
+        ({"preset": "small", "anchor": "top"}, "anchor"),
+    ],
+)
+def test_unusable_arguments_are_named(arguments, word):
+    with pytest.raises(InputError, match=word):
+        build_registration_model(**arguments)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_lungreg.data.pairs import stack_images, training_pairs
+from tf_lungreg.errors import InputError
+from tf_lungreg.models import build_registration_model
+from tf_lungreg.training import compile_registration_model
+from tf_lungreg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+
+
+def new_model(tiny):
+    return compile_registration_model(build_registration_model(tiny))
+
+
+def test_a_checkpoint_restores_weights_optimiser_and_progress(tiny, rng, tmp_path):
+    images = stack_images([rng.uniform(size=(12, 12, 12)).astype(np.float32) for _ in range(3)])
+    model = new_model(tiny)
+    model.fit(training_pairs(images, 0, 1), steps_per_epoch=3, shuffle=False, verbose=0)
+    progress = Progress(3, [{"loss": 0.5}], {"EarlyStopping": {"best": 0.1}})
+    save_checkpoint(tmp_path / "last.npz", model, progress)
+
+    tf.keras.utils.set_random_seed(7)
+    other = new_model(tiny)
+    assert load_checkpoint(tmp_path / "last.npz", other) == progress
+    assert int(other.optimizer.iterations.numpy()) == 3
+    for a, b in zip(model.weights, other.weights):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for net in (model, other):  # the next steps agree only if the moments do
+        data = training_pairs(images, 0, 1, first_step=3)
+        net.fit(data, steps_per_epoch=2, shuffle=False, verbose=0)
+    for a, b in zip(model.weights, other.weights):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half"])
+def test_a_damaged_checkpoint_is_named(tiny, tmp_path, content):
+    path = tmp_path / "last.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="last.npz"):
+        load_checkpoint(path, new_model(tiny))
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "last.npz"
+    model = new_model(tiny)
+    save_checkpoint(path, model, Progress(epoch=1))
+
+    def break_off(file, **arrays):
+        file.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", break_off)
+    with pytest.raises(OSError):
+        save_checkpoint(path, model, Progress(epoch=2))
+    assert load_checkpoint(path, model).epoch == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]

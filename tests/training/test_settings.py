@@ -1,0 +1,77 @@
+import dataclasses
+import json
+
+import pytest
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.models import find_preset
+from tf_lungreg.training import TrainingConfig, find_run_folder
+
+
+def test_the_preset_fills_what_is_not_given():
+    config = TrainingConfig("cohort", preset="paper", beta=0.5).resolved()
+    preset = find_preset("paper")
+    assert (config.alpha, config.beta) == (1e-6, 0.5)
+    assert config.shape == preset.shape == (64, 192, 192)
+    assert config.spacing == (3.75, 3.21, 3.21)
+
+
+@pytest.mark.parametrize(
+    "settings, word",
+    [
+        ({"preset": "big"}, "paper, small"),
+        ({"similarity": "ssd"}, "mse"),
+        ({"anchor": "middle"}, "corner, center, ends"),
+        ({"affine": False, "deformable": False}, "--no-affine"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch": -1}, "batch"),
+        ({"alpha": -1.0}, "alpha"),
+        ({"gamma": float("nan")}, "gamma"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"shape": (4, 64, 64)}, "shape"),
+        ({"spacing": (0.0, 1.0, 1.0)}, "spacing"),
+    ],
+)
+def test_unusable_settings_are_named(settings, word):
+    with pytest.raises(InputError, match=word):
+        TrainingConfig("cohort", **settings).resolved()
+
+
+@pytest.fixture
+def config():
+    return TrainingConfig("some/cohort").resolved()
+
+
+def leave_run(folder, config, ended):
+    folder.mkdir(parents=True)
+    settings = {"settings": dataclasses.asdict(config)}
+    (folder / "config.json").write_text(json.dumps(settings))
+    if ended:
+        (folder / "metrics.json").write_text("{}")
+
+
+def test_without_a_name_an_interrupted_run_goes_on_and_an_ended_one_stays(tmp_path, config):
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small"
+    leave_run(tmp_path / "cohort-small", config, ended=True)
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small-2"
+    leave_run(tmp_path / "cohort-small-2", config, ended=False)
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small-2"
+    other = dataclasses.replace(config, seed=1)
+    assert find_run_folder(tmp_path, other) == tmp_path / "cohort-small-3"
+
+
+def test_a_named_run_is_not_overwritten_unless_asked(tmp_path, config):
+    leave_run(tmp_path / "mine", config, ended=True)
+    with pytest.raises(InputError, match="has ended.*--overwrite"):
+        find_run_folder(tmp_path, config, "mine")
+    leave_run(tmp_path / "half", dataclasses.replace(config, beta=0.5), ended=False)
+    with pytest.raises(InputError, match="another beta"):
+        find_run_folder(tmp_path, config, "half")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.txt").write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="no run"):
+            find_run_folder(tmp_path, config, "foreign", overwrite)
+    assert (tmp_path / "foreign" / "thesis.txt").exists()
+    assert find_run_folder(tmp_path, config, "mine", overwrite=True) == tmp_path / "mine"
+    assert not (tmp_path / "mine").exists()

@@ -1,0 +1,50 @@
+"""Finds the verb, runs it, and turns a user's mistake into one line and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tf_lungreg import __version__
+from tf_lungreg.cli import apply, phantom, register, train
+from tf_lungreg.errors import USER_ERRORS
+
+# Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
+# import what is slow to load only when they run, so that --help answers at once.
+VERBS = {"register": register, "apply": apply, "train": train, "phantom": phantom}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: without the program's name; by default those of the process.
+
+    Returns:
+        The exit status: 0, 2 for a mistake in the input, 130 when interrupted.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
+    options = make_parser().parse_args(arguments)
+    try:
+        VERBS[options.verb].run(options)
+    except USER_ERRORS as error:
+        print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ntf-lungreg {options.verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="tf-lungreg", description="Learnt linear and deformable registration of lung images."
+    )
+    parser.add_argument("--version", action="version", version=f"tf-lungreg {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, module in VERBS.items():
+        text = module.__doc__.splitlines()[0]
+        module.add_arguments(verbs.add_parser(name, help=text, description=text))
+    return parser

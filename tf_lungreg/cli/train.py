@@ -1,0 +1,151 @@
+"""Train, evaluate and export a registration model; without --cohort on a synthetic one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+
+# What is trained on when no cohort is named: enough patients to see Dice rise, made in a minute.
+PHANTOM = {"subjects": 16, "shape": (32, 96, 96), "seed": 0}
+PHANTOM_FOLDER = Path("data") / "phantom"
+
+# Settings of the network itself, which a training that starts from a model takes over from it.
+_OF_THE_NETWORK = ("preset", "affine", "deformable", "anchor", "spacing", "shape")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``tf-lungreg train``; those not given are left out of the result."""
+    flags = parser.add_argument_group("what and where")
+    flags.add_argument("--cohort", help=f"folder (default: makes {PHANTOM_FOLDER}, a phantom)")
+    flags.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    flags.add_argument("--name", help="of the run (default: the cohort's and the preset's)")
+    flags.add_argument("--overwrite", action="store_true", help="replace a run of that name")
+    flags.add_argument(
+        "--models",
+        type=Path,
+        default=Path("saved_models") / "lungreg",
+        help="where the exported model takes the next version (default: %(default)s)",
+    )
+    flags.add_argument("--cache", type=Path, help="prepared volumes (default: RUNS/cache)")
+
+    def setting(group, name, text, **kwargs):
+        group.add_argument(name, help=text, default=argparse.SUPPRESS, **kwargs)
+
+    network = parser.add_argument_group("network")
+    setting(network, "--preset", "paper, or small for two processor cores (default: small)")
+    off = {"action": "store_false"}
+    setting(network, "--no-affine", "without the affine branch", dest="affine", **off)
+    setting(network, "--no-deformable", "without the deformation", dest="deformable", **off)
+    setting(network, "--anchor", "what integration keeps: ends (default), corner, center")
+    setting(network, "--init-from", "exported model whose weights to start with")
+
+    data = parser.add_argument_group("data")
+    setting(data, "--window", "auto (default), paper, or LOW HIGH intensities", nargs="+")
+    three = {"nargs": 3, "metavar": ("D", "H", "W")}
+    setting(data, "--spacing", "voxel size in mm (default: the preset's)", type=float, **three)
+    setting(data, "--shape", "voxels (default: the preset's)", type=int, **three)
+
+    loss = parser.add_argument_group("loss")
+    setting(loss, "--similarity", "image term (default: mse)")
+    setting(loss, "--alpha", "weight of the affine term", type=float)
+    setting(loss, "--beta", "weight of the spatial gradients' term", type=float)
+    setting(loss, "--gamma", "weight of the folding term", type=float)
+
+    training = parser.add_argument_group("training")
+    setting(training, "--learning-rate", "of Adam (default: 0.001)", type=float)
+    setting(training, "--epochs", "at most (default: the preset's)", type=int)
+    setting(training, "--steps", "batches an epoch (default: the preset's)", type=int)
+    setting(training, "--batch", "pairs a batch (default: 2)", type=int)
+    setting(training, "--lr-patience", "epochs until the rate falls (default: 50)", type=int)
+    setting(training, "--stop-patience", "epochs until training stops (default: 100)", type=int)
+    setting(training, "--seed", "of weights, split and order (default: 0)", type=int)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains and prints the result."""
+    from tf_lungreg.training import find_run_folder, train
+
+    config = make_config(options)
+    if options.cohort is None:
+        _make_phantom()
+    folder = find_run_folder(options.runs, config, options.name, options.overwrite)
+    if (folder / "last.npz").exists():
+        print(f"{folder}: goes on where it was interrupted")
+    cache = options.cache or options.runs / "cache"
+    try:
+        metrics = train(config, folder, options.models, cache)
+    except KeyboardInterrupt:
+        print(f"\n{folder}: the same command goes on after the last whole epoch")
+        raise
+    print(result_table(metrics))
+    print(f"report   {folder / 'report.html'}\nmodel    {metrics['model']}")
+
+
+def make_config(options: argparse.Namespace):
+    """The resolved settings: flags, then those of ``--init-from``, then defaults."""
+    from tf_lungreg.export import read_card
+    from tf_lungreg.training import TrainingConfig
+
+    fields = TrainingConfig.__dataclass_fields__
+    given = {k: v for k, v in vars(options).items() if k in fields}
+    given["cohort"] = str(options.cohort or PHANTOM_FOLDER)
+    for name in ("spacing", "shape"):
+        if name in given:
+            given[name] = tuple(given[name])
+    if "window" in given:
+        given["window"] = parse_window(given["window"])
+    if "init_from" in given:
+        settings = read_card(given["init_from"])["settings"]
+        given = {**{name: settings[name] for name in _OF_THE_NETWORK}, **given}
+    return TrainingConfig(**given).resolved()
+
+
+def parse_window(words: list[str]) -> str | tuple[float, float]:
+    """``auto``, ``paper``, or two numbers, from the words after ``--window``."""
+    if len(words) == 1 and words[0] in ("auto", "paper"):
+        return words[0]
+    try:
+        low, high = (float(word) for word in words)
+    except ValueError:
+        found = " ".join(words)
+        raise InputError(f"--window: auto, paper or LOW HIGH is needed, not {found!r}.") from None
+    if not low < high:
+        raise InputError(f"--window: LOW must be below HIGH, not {low:g} {high:g}.")
+    return low, high
+
+
+def result_table(metrics: dict) -> str:
+    """Dice and folding of each validation pair and their mean, as text."""
+    if "dice_after" not in metrics:
+        return (
+            f"image term {metrics['mse_before']:.5f} before, {metrics['mse_after']:.5f} after; "
+            "no masks, so no Dice"
+        )
+    rows = [row for row in metrics["pairs"] if "dice_after" in row]
+    width = max(len(_pair(row)) for row in rows)
+    lines = [f"{'pair':<{width}}  Dice before   after  folded in the lung"]
+    mean = {"name": "mean", **metrics}
+    for row in [*({"name": _pair(row), **row} for row in rows), mean]:
+        lines.append(
+            f"{row['name']:<{width}}  {100 * row['dice_before']:9.2f} % "
+            f"{100 * row['dice_after']:6.2f} %  {100 * row['folds_lung']:.4f} %"
+        )
+    if metrics["validated_on_training_set"]:
+        lines.append("fewer than four patients: validated on the images trained on")
+    return "\n".join(lines)
+
+
+def _pair(row) -> str:
+    return f"{row['moving']} -> {row['fixed']}"
+
+
+def _make_phantom() -> None:
+    if PHANTOM_FOLDER.exists():
+        print(f"{PHANTOM_FOLDER}: used again, a synthetic phantom")
+        return
+    from tf_lungreg.data.phantom import write_phantom_cohort
+
+    print(f"{PHANTOM_FOLDER}: no --cohort was given, makes a synthetic phantom")
+    write_phantom_cohort(PHANTOM_FOLDER, **PHANTOM)

@@ -1,0 +1,1 @@
+"""Files, cohorts, preprocessing, pairs, and the synthetic phantom."""

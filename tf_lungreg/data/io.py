@@ -1,0 +1,227 @@
+"""Volumes in files: reading to ``(D, H, W)`` with the axis code ('P', 'I', 'L'), and writing NIfTI.
+
+Reading only flips and transposes: every voxel keeps its value and its RAS world position. NIfTI
+goes through nibabel, everything else (MetaImage, NRRD, a folder with one DICOM series) through
+SimpleITK. Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel import orientations
+
+from tf_lungreg import geometry
+from tf_lungreg.data.itk import open_itk
+from tf_lungreg.data.source import DEFLATE_LIMIT, Source, check_size, checked_shape
+from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
+from tf_lungreg.files import replacing
+from tf_lungreg.geometry import AXIS_CODES, Frame
+
+_GRID_TOLERANCE = 0.01  # voxels; headers that went through other programs are rounded
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3D image or mask and where it lies.
+
+    Attributes:
+        data: (D, H, W), float32 for images, bool for masks.
+        frame: the voxel grid, RAS mm.
+        path: the file it came from, for messages.
+    """
+
+    data: np.ndarray
+    frame: Frame
+    path: str
+
+
+def load_volume(
+    path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
+) -> Volume:
+    """Reads a 3D image as float32, with the file's intensity scaling applied.
+
+    Args:
+        path: a .nii or .nii.gz file, a file that SimpleITK reads, or a folder with one DICOM
+            series. A fourth axis of length 1 is dropped.
+        axis_codes: where the array's axes point; None keeps the file's own order.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: the file is damaged or no scalar 3D image, an axis has fewer than two voxels,
+            the header's affine is sheared or singular, or a voxel is NaN or infinite.
+    """
+    source = _open(Path(path))
+    with _as_input_error(path), np.errstate(all="ignore"):
+        data = np.asarray(source.read(), dtype=np.float32).reshape(source.shape)
+    bad = data.size - np.count_nonzero(np.isfinite(data))
+    if bad:
+        raise InputError(
+            f"{path}: {bad} of {data.size} voxels are NaN or infinite; replace them with numbers."
+        )
+    if axis_codes is not None:
+        orientation = geometry.to_axis_codes(source.affine, axis_codes)
+        data = orientations.apply_orientation(data, orientation)
+    return Volume(np.array(data, order="C"), _frame(source, axis_codes), str(path))
+
+
+def load_mask(path: str | os.PathLike, like: Volume | None = None) -> Volume:
+    """Reads a mask as bool: inside is where the value is above 0.5.
+
+    Args:
+        path: as in :func:`load_volume`.
+        like: the image that the mask belongs to, whose grid it must have; the mask's array takes
+            the order of the image's axes.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: as :func:`load_volume`; or the mask is empty, or on another grid than ``like``.
+    """
+    codes = AXIS_CODES if like is None else orientations.aff2axcodes(like.frame.affine)
+    volume = load_volume(path, codes)
+    data = volume.data > 0.5
+    if not data.any():
+        raise InputError(f"{path}: the mask is empty; at least one voxel above 0.5 is needed.")
+    if like is not None:
+        tolerance = max(_GRID_TOLERANCE * float(like.frame.spacing.min()), 1e-3)
+        if not volume.frame.same_grid(like.frame, tolerance):
+            raise InputError(
+                f"{path}: the mask's grid ({_describe(volume.frame)}) is not that of {like.path} "
+                f"({_describe(like.frame)}); resample the mask on the image's grid."
+            )
+    return Volume(data, volume.frame, volume.path)
+
+
+def load_header(
+    path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
+) -> Frame:
+    """The grid that :func:`load_volume` would return, without its voxels (DICOM is read whole).
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: as :func:`load_volume`, as far as the header tells.
+    """
+    return _frame(_open(Path(path)), axis_codes)
+
+
+def check_image_name(path: str | os.PathLike) -> None:
+    """Refuses a name under which no image is written.
+
+    Raises:
+        InputError: another ending than .nii or .nii.gz.
+    """
+    if not _is_nifti(Path(path)):
+        raise InputError(f"{path}: images are written as NIfTI; end the name in .nii or .nii.gz.")
+
+
+def stem(path: str | os.PathLike) -> str:
+    """The name of an image's file or folder without its ending, ``.nii.gz`` being one."""
+    name = Path(path).name
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+
+
+def save_volume(
+    path: str | os.PathLike, data: np.ndarray, frame: Frame, overwrite: bool = False
+) -> None:
+    """Writes a NIfTI file, whole or not at all, with the frame as sform and qform, in mm.
+
+    Args:
+        path: ends in .nii or .nii.gz; missing folders are made.
+        data: (D, H, W); the type is kept, except bool (saved as uint8) and float16 (as float32).
+        frame: the grid of ``data``.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        InputError: another ending, a shape that is not the frame's, or the file exists.
+    """
+    data = np.asarray(data)
+    check_image_name(path)
+    if data.shape != frame.shape:
+        raise InputError(f"{path}: data of shape {data.shape} on a grid of shape {frame.shape}.")
+    stored = {"b1": np.uint8, "f2": np.float32}.get(data.dtype.str[1:], data.dtype)
+    image = nib.Nifti1Image(data.astype(stored, copy=False), frame.affine, dtype=stored)
+    image.set_sform(frame.affine, code=1)
+    image.set_qform(frame.affine, code=1)
+    image.header.set_xyzt_units("mm")
+    with replacing(path, overwrite) as temporary:
+        nib.save(image, temporary)
+
+
+@contextmanager
+def _as_input_error(path) -> Iterator[None]:
+    """Turns whatever a reader raises on a damaged file into one line that names the file."""
+    try:
+        yield
+    except USER_ERRORS:
+        raise
+    except Exception as error:  # readers raise anything: zlib.error, EOFError, MemoryError, ...
+        # ITK's messages are many lines; the last says what happened, but for a stale errno.
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith("Reason:")]
+        reason = lines[-1].strip() if lines else type(error).__name__
+        raise InputError(
+            f"{path}: not a readable image ({reason}); a whole, undamaged 3D image is needed."
+        ) from error
+
+
+def _open(path: Path) -> Source:
+    """Reads and checks the header."""
+    if not path.exists():
+        raise MissingFileError(f"{path}: no such file; an image is needed.")
+    with _as_input_error(path):
+        source = _open_nifti(path) if _is_nifti(path) else open_itk(path)
+    geometry.check_affine(source.affine, str(path))
+    return source
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz")) and not path.is_dir()
+
+
+def _open_nifti(path: Path) -> Source:
+    image = nib.load(path)
+    dtype, header = image.get_data_dtype(), image.header
+    kind = {"c": "complex", "V": "RGB"}.get(dtype.kind)
+    shape = checked_shape(path, image.shape, kind)
+    compressed = path.name.lower().endswith(".gz")
+    check_size(path, math.prod(shape) * dtype.itemsize, DEFLATE_LIMIT if compressed else 1)
+    if header["sform_code"] == 0 and header["qform_code"] == 0:
+        warnings.warn(
+            f"{path}: the header has no orientation (sform and qform codes are 0); "
+            f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",
+            stacklevel=4,
+        )
+
+    def read() -> np.ndarray:
+        with (gzip.open if compressed else open)(path, "rb") as stream:
+            # A copy, so that the array does not stay mapped to the file.
+            data = np.array(type(image).from_stream(stream).get_fdata(dtype=np.float32))
+            while stream.read(1 << 24):  # gzip tests its checksum only at the end of the file
+                pass
+        return data
+
+    return Source(shape, image.affine, read)
+
+
+def _frame(source: Source, axis_codes) -> Frame:
+    """The header's grid, its axes in the order of the codes."""
+    if axis_codes is None:
+        return Frame(source.shape, source.affine)
+    orientation = geometry.to_axis_codes(source.affine, axis_codes)
+    shape = np.empty(3, dtype=int)
+    shape[orientation[:, 0].astype(int)] = source.shape
+    return Frame(tuple(shape), source.affine @ orientations.inv_ornt_aff(orientation, source.shape))
+
+
+def _describe(frame: Frame) -> str:
+    center, spacing = np.round(frame.center, 3).tolist(), np.round(frame.spacing, 3).tolist()
+    return f"shape {frame.shape}, spacing {spacing} mm, centre {center} mm"

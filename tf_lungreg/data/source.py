@@ -1,0 +1,48 @@
+"""What a reader of image files finds in a header, and the checks that every format shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tf_lungreg.errors import InputError
+
+DEFLATE_LIMIT = 1032  # zlib cannot compress better than this: a larger claim is a damaged header
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a header says, in the file's own axis order, and how to read the voxels."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    read: Callable[[], np.ndarray]
+
+
+def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
+    """The three axes of a header's shape, without trailing ones after the third."""
+    shape = tuple(int(n) for n in shape)
+    if kind:
+        raise InputError(f"{path}: the voxels are {kind} values; a scalar image is needed.")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise InputError(f"{path}: a {len(shape)}D image of shape {shape}; a 3D image is needed.")
+    if min(shape) < 2:
+        raise InputError(
+            f"{path}: an image of shape {shape}; a 3D image with at least 2 voxels along every "
+            "axis is needed."
+        )
+    return shape
+
+
+def check_size(path: Path, needed: int, ratio: int) -> None:
+    """Refuses a header that claims more bytes than the file can hold, before they are allocated."""
+    if needed > ratio * path.stat().st_size:
+        raise InputError(
+            f"{path}: the header asks for {needed} bytes of voxels, the file has only "
+            f"{path.stat().st_size}; it is truncated or damaged, a whole file is needed."
+        )

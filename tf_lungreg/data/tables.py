@@ -1,0 +1,189 @@
+"""CSV and TSV tables, and the landmark files among them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.files import replacing
+
+NOT_AVAILABLE = "n/a"  # BIDS' word for a missing value
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The named points of one image.
+
+    Attributes:
+        points: observer → name → (3,) RAS mm. A file without observers has the one observer ``""``.
+        path: the file, for messages.
+    """
+
+    points: dict[str, dict[str, np.ndarray]]
+    path: str
+
+    @property
+    def names(self) -> list[str]:
+        """Every name once, in the file's order."""
+        return list(dict.fromkeys(name for points in self.points.values() for name in points))
+
+    def mean(self) -> dict[str, np.ndarray]:
+        """Name → (3,) RAS mm, the mean over the observers who marked it."""
+        return {
+            name: np.mean([p[name] for p in self.points.values() if name in p], axis=0)
+            for name in self.names
+        }
+
+
+def read_table(
+    path: str | os.PathLike, required: Sequence[str] = (), delimiter: str | None = None
+) -> list[dict[str, str]]:
+    """Reads a table with a header line; cells and column names come stripped of white space.
+
+    Args:
+        path: a UTF-8 file.
+        required: columns that must be there; others are kept.
+        delimiter: between cells; by default a tab for .tsv, a comma for anything else.
+
+    Returns:
+        One dict a row, column → text.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: not a text table, no rows, a missing or doubled column, a row of another length.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; a table is needed.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=delimiter or _delimiter(path), strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: not a readable table ({error}); UTF-8 text is needed."
+        ) from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if len(lines) < 2:
+        raise InputError(f"{path}: the table has no rows; a header line and one row are needed.")
+    columns = lines[0][1]
+    _check_columns(path, columns, required)
+    for number, cells in lines[1:]:
+        if len(cells) != len(columns):
+            raise InputError(
+                f"{path}: line {number} has {len(cells)} cells; "
+                f"{len(columns)} are needed, as in the header."
+            )
+    return [dict(zip(columns, cells)) for _, cells in lines[1:]]
+
+
+def write_table(
+    path: str | os.PathLike,
+    rows: Iterable[Mapping[str, object]],
+    delimiter: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a table, whole or not at all; :func:`read_table` reads it back as text.
+
+    Args:
+        path: the file; missing folders are made.
+        rows: one mapping a row, column → value. The columns are those of all rows, in the order
+            in which they first appear; a value that is missing or None becomes ``n/a``.
+        delimiter: between cells; by default a tab for .tsv, a comma for anything else.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        InputError: there are no rows, or the file exists and ``overwrite`` is false.
+    """
+    path, rows = Path(path), list(rows)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if not columns:
+        raise InputError(f"{path}: no rows to write; at least one is needed.")
+    with replacing(path, overwrite) as temporary:
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(
+                stream, delimiter=delimiter or _delimiter(path), lineterminator="\n"
+            )
+            writer.writerow(columns)
+            for row in rows:
+                values = [row.get(column) for column in columns]
+                writer.writerow([NOT_AVAILABLE if v is None else v for v in values])
+
+
+def read_landmarks(path: str | os.PathLike) -> Landmarks:
+    """Reads ``name,x,y,z[,observer]``, RAS mm.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: as :func:`read_table`; or a coordinate is no finite number, a name is empty or
+            appears twice for one observer.
+    """
+    points: dict[str, dict[str, np.ndarray]] = {}
+    for row in read_table(path, ("name", "x", "y", "z")):
+        name, observer = row["name"], row.get("observer", "")
+        if not name:
+            raise InputError(f"{path}: a landmark without a name ({row}); every point needs one.")
+        if name in points.setdefault(observer, {}):
+            by = f" for the observer {observer!r}" if observer else ""
+            raise InputError(f"{path}: the landmark {name!r} appears twice{by}; once is needed.")
+        points[observer][name] = _coordinates(path, row)
+    return Landmarks(points, str(path))
+
+
+def match_landmarks(
+    fixed: Landmarks, moving: Landmarks
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Joins two images' landmarks by name, each point the mean over its image's observers.
+
+    Returns:
+        The names that both have, in the order of ``fixed``, and the points in the fixed and in
+        the moving image, (N, 3) each, RAS mm.
+
+    Raises:
+        InputError: no name is in both files.
+    """
+    in_fixed, in_moving = fixed.mean(), moving.mean()
+    names = [name for name in in_fixed if name in in_moving]
+    if not names:
+        raise InputError(
+            f"{fixed.path} and {moving.path}: no landmark in common (found "
+            f"{', '.join(fixed.names[:3])} and {', '.join(moving.names[:3])}); "
+            "corresponding points need the same name."
+        )
+    return names, np.array([in_fixed[n] for n in names]), np.array([in_moving[n] for n in names])
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if path.suffix.lower() == ".tsv" else ","
+
+
+def _check_columns(path: Path, columns: list[str], required: Sequence[str]) -> None:
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    if doubled:
+        raise InputError(f"{path}: the column {doubled[0]!r} appears twice; once is needed.")
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: no column {', '.join(map(repr, missing))}; the header has "
+            f"{', '.join(map(repr, columns))}, {', '.join(map(repr, required))} are needed."
+        )
+
+
+def _coordinates(path, row: Mapping[str, str]) -> np.ndarray:
+    try:
+        point = np.array([float(row[axis]) for axis in "xyz"])
+    except ValueError:
+        point = np.array([np.nan])
+    if not np.isfinite(point).all():
+        found = ", ".join(row[axis] for axis in "xyz")
+        raise InputError(
+            f"{path}: the landmark {row['name']!r} lies at ({found}); three finite numbers in mm "
+            "are needed."
+        )
+    return point

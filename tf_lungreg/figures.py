@@ -1,0 +1,170 @@
+"""Pictures of a registration and of a training, as matplotlib figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+GRID_LINES = 20  # across the longer side of a slice, few enough to see the image behind
+
+_BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers
+
+
+def registration_figure(
+    reference: np.ndarray,
+    moving: np.ndarray,
+    warped: np.ndarray,
+    grid: np.ndarray,
+    spacing: Sequence[float],
+    axis: int = 0,
+    index: int | None = None,
+) -> Figure:
+    """The paper's Figure 2 for one slice: reference, moving, warped, difference.
+
+    The moving image carries the regular grid, the warped one the same grid carried along with
+    the anatomy: its lines are where the grid of sampling coordinates has constant values.
+
+    Args:
+        reference: fixed image, (D, H, W) in [0, 1].
+        moving: moving image, (D, H, W).
+        warped: warped image, (D, H, W).
+        grid: sampling coordinates, (D, H, W, 3), in voxels.
+        spacing: voxel size in mm along D, H, W.
+        axis: the array axis that is cut: 0 gives a coronal slice, 1 axial, 2 sagittal.
+        index: the slice, by default the middle one.
+
+    Returns:
+        A figure of four panels.
+    """
+    index = reference.shape[axis] // 2 if index is None else index
+    reference, moving, warped = (_cut(v, axis, index) for v in (reference, moving, warped))
+    rows, columns = (a for a in range(3) if a != axis)
+    lines_y, lines_x = (_cut(grid[..., a], axis, index) for a in (rows, columns))
+    plain_y, plain_x = np.meshgrid(*[np.arange(n) for n in reference.shape], indexing="ij")
+    aspect = spacing[rows] / spacing[columns]
+    height = reference.shape[0] * aspect / reference.shape[1]
+    figure = Figure(figsize=(14, 14 / 4 * height + 0.5), layout="constrained")
+    panels = figure.subplots(1, 4)
+    titles = ("Reference", "Moving", "Warped", "Difference (reference - warped)")
+    for panel, image in zip(panels, (reference, moving, warped)):
+        panel.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect)
+    _draw_grid(panels[1], plain_y, plain_x)
+    _draw_grid(panels[2], lines_y, lines_x)
+    shown = panels[3].imshow(reference - warped, cmap="RdBu_r", vmin=-0.5, vmax=0.5, aspect=aspect)
+    figure.colorbar(shown, ax=panels[3], shrink=0.8)
+    for panel, title in zip(panels, titles):
+        panel.set_title(title)
+        panel.set_axis_off()
+    return figure
+
+
+def jacobian_figure(
+    images: Sequence[np.ndarray],
+    determinants: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None],
+    spacings: Sequence[float],
+    titles: Sequence[str],
+) -> Figure:
+    """The Jacobian determinant in colours over slices of the fixed image; black where it folds.
+
+    The scale is logarithmic, so that a half and a double have equally strong colours.
+
+    Args:
+        images: of each slice, (rows, columns) in [0, 1].
+        determinants: of each slice, the same shape.
+        masks: of each slice, where to show the determinant; None shows it everywhere.
+        spacings: of each slice, the pixels' size in mm, the same along rows and columns.
+        titles: of each slice.
+    """
+    widths = [image.shape[1] * step for image, step in zip(images, spacings)]
+    height = max(image.shape[0] * step for image, step in zip(images, spacings))
+    figure = Figure(figsize=(13, 11.5 * height / sum(widths) + 0.5), layout="constrained")
+    panels = figure.subplots(1, len(images), squeeze=False, width_ratios=widths)[0]
+    colours = colormaps["RdBu"].with_extremes(under="#3b0011", over="#021a36")
+    scale = LogNorm(0.5, 2)
+    for panel, image, values, mask, title in zip(panels, images, determinants, masks, titles):
+        hidden = np.zeros(values.shape, bool) if mask is None else ~mask
+        panel.imshow(image, cmap="gray", vmin=0, vmax=1)
+        shown = panel.imshow(
+            np.ma.array(np.maximum(values, 1e-3), mask=hidden), cmap=colours, norm=scale, alpha=0.7
+        )
+        folds = np.ma.array(np.ones(values.shape), mask=hidden | (values > 0))
+        panel.imshow(folds, cmap="gray", vmin=1, vmax=2)
+        panel.set_title(title)
+        panel.set_axis_off()
+    bar = figure.colorbar(shown, ax=list(panels), shrink=0.8, extend="both", pad=0.01)
+    bar.set_ticks([0.5, 0.7, 1, 1.4, 2], labels=["0.5", "0.7", "1", "1.4", "2"])
+    bar.minorticks_off()
+    bar.set_label("volume in the moving image / in the fixed")
+    return figure
+
+
+def overlay(fixed: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Two images in [0, 1] as one, (..., 3): grey where they agree, orange or blue where not.
+
+    Orange is brighter in the fixed image, blue in the other one.
+    """
+    return np.stack([fixed, (fixed + other) / 2, other], axis=-1)
+
+
+def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
+    """Each term of the loss over the epochs, in training and validation.
+
+    Args:
+        history: the logs of each epoch, as Keras names them.
+
+    Returns:
+        A figure with one panel a term.
+    """
+    titles = {
+        "warped_loss": "Image term",
+        "affine_loss": "Affine term",
+        "spatial_gradients_loss": "Spatial gradients' term",
+        "grid_loss": "Folding term",
+    }
+    terms = [name for name in titles if name in history[0]]
+    epochs = np.arange(1, len(history) + 1)
+    figure = Figure(figsize=(3.6 * len(terms), 3), layout="constrained")
+    for panel, name in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms):
+        for prefix, label, colour in (("", "training", _BLUE), ("val_", "validation", _ORANGE)):
+            values = [row[prefix + name] for row in history]
+            panel.plot(epochs, values, ".-", color=colour, label=label)
+        panel.set_title(titles[name])
+        panel.set_xlabel("epoch")
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
+    figure.axes[0].legend()
+    return figure
+
+
+def dice_figure(before: Sequence[float], after: Sequence[float], names: Sequence[str]) -> Figure:
+    """Dice of each pair before and after registration, as lines between two points."""
+    figure = Figure(figsize=(7, 0.9 + 0.28 * len(names)), layout="constrained")
+    panel = figure.subplots()
+    y = np.arange(len(names))
+    panel.hlines(y, before, after, color="#999999")
+    panel.plot(before, y, "o", color=_BLUE, label="before")
+    panel.plot(after, y, "o", color=_ORANGE, label="after")
+    panel.set_yticks(y, names)
+    panel.invert_yaxis()
+    panel.set_xlabel("Dice of the lung masks")
+    panel.grid(axis="x", alpha=0.3)
+    panel.legend(loc="best")
+    return figure
+
+
+def _cut(volume, axis, index):
+    return np.take(volume, index, axis=axis)
+
+
+def _draw_grid(panel, y, x):
+    step = max(y.shape) / GRID_LINES
+    for values in (y, x):
+        levels = np.arange(0, max(y.shape), step)
+        inside = levels[(levels > values.min()) & (levels < values.max())]
+        if inside.size:
+            panel.contour(values, levels=inside, colors="#ffd400", linewidths=0.6)

@@ -1,0 +1,124 @@
+"""Writing files so that a name never stands for half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+
+
+def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
+    """Refuses the name of a file that is taken.
+
+    Raises:
+        InputError: it is a folder's, or the file exists and ``overwrite`` is false.
+    """
+    path = Path(path)
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path}: already exists; choose another name or ask for overwriting.")
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]:
+    """Gives a temporary name beside ``path``, which takes its name when the block ends well.
+
+    The temporary name keeps the ending, which some writers look at.
+
+    Raises:
+        InputError: the file exists and ``overwrite`` is false, or its folder cannot be made.
+    """
+    path = Path(path)
+    check_new_file(path, overwrite)
+    _make_parent(path)
+    temporary = _temporary_name(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection[str]) -> None:
+    """Refuses a folder for results that holds something, or something else.
+
+    Args:
+        path: the folder.
+        overwrite: whether results that are there may be replaced.
+        names: the results' files. A folder with any other file is never replaced.
+
+    Raises:
+        InputError: the folder may not be written.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(f"{path}: is a file; the name of a folder is needed.")
+    found = sorted(entry.name for entry in path.iterdir())
+    other = [name for name in found if name not in names]
+    if other and overwrite:
+        raise InputError(
+            f"{path}: holds {other[0]}, which is no result of this command, and is not replaced; "
+            "choose another folder."
+        )
+    if found and not overwrite:
+        raise InputError(f"{path}: already exists; choose another folder or ask for overwriting.")
+
+
+@contextlib.contextmanager
+def replacing_folder(
+    path: str | os.PathLike, overwrite: bool, names: Collection[str]
+) -> Iterator[Path]:
+    """Gives a temporary folder beside ``path``, which takes its name when the block ends well.
+
+    Args:
+        path: the folder.
+        overwrite: whether results that are there may be replaced.
+        names: see :func:`check_new_folder`.
+
+    Raises:
+        InputError: the folder may not be written, or the one that holds it cannot be made.
+    """
+    path = Path(path)
+    check_new_folder(path, overwrite, names)
+    path = path.resolve()
+    _make_parent(path)
+    temporary, old = _temporary_name(path), _temporary_name(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: str | os.PathLike, content) -> None:
+    """Writes JSON that a person can read, at once or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes text, at once or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: its folder cannot be made ({error.strerror}).") from error

@@ -1,0 +1,161 @@
+"""Where voxels lie in the world: frames, axis order, RAS and LPS, the grid that the network sees.
+
+Arrays of this package are ordered ``(D, H, W)`` with the nibabel axis code ``('P', 'I', 'L')``:
+D runs anterior to posterior, H superior to inferior, W right to left. World coordinates are
+RAS millimetres; LPS appears only in :func:`ras_to_lps`, for ITK files.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel import orientations
+
+from tf_lungreg.errors import InputError
+
+AXIS_CODES = ("P", "I", "L")
+
+# Unit steps along D, H, W in RAS world coordinates: posterior is -y, inferior -z, left -x.
+DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+_SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A voxel grid in the world.
+
+    Attributes:
+        shape: number of voxels along the three array axes.
+        affine: (4, 4) matrix from zero-based voxel coordinates, in array-axis order, to RAS mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def __post_init__(self):
+        """Makes the shape a tuple of integers and the affine an array of its own."""
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", np.array(self.affine, dtype=np.float64))
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel size in mm along each array axis, shape (3,)."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def center(self) -> np.ndarray:
+        """World position of the volume's centre, RAS mm, shape (3,)."""
+        return apply_affine(self.affine, (np.array(self.shape) - 1) / 2)
+
+    def voxel_to(self, other: Frame) -> np.ndarray:
+        """The (4, 4) matrix from this frame's voxel coordinates to ``other``'s."""
+        return np.linalg.solve(other.affine, self.affine)
+
+    def same_grid(self, other: Frame, tolerance: float = 1e-3) -> bool:
+        """Whether both frames put their corner voxels at the same places, to ``tolerance`` mm."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[[0, n - 1] for n in self.shape])).reshape(3, -1).T
+        difference = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
+        return bool(np.abs(difference).max() <= tolerance)
+
+
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Applies a (4, 4) matrix to points of shape (..., 3)."""
+    return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def ras_to_lps(points: np.ndarray) -> np.ndarray:
+    """Turns points or vectors of shape (..., 3) from RAS to LPS, or from LPS to RAS."""
+    return np.asarray(points) * np.array([-1.0, -1.0, 1.0])
+
+
+def check_affine(affine: np.ndarray, name: str) -> None:
+    """Refuses a header affine that is no rotation (or reflection) with a positive voxel size.
+
+    Args:
+        affine: (4, 4) voxel to RAS mm.
+        name: the file, for the message.
+
+    Raises:
+        InputError: the matrix is not finite, singular, or has shear.
+    """
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(affine).all() or (sizes < 1e-6).any():
+        raise InputError(
+            f"{name}: the header affine is singular (voxel sizes {sizes.tolist()}); "
+            "correct the file's orientation matrix."
+        )
+    cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3)).max()
+    if cosines > _SHEAR_TOLERANCE:
+        raise InputError(
+            f"{name}: the header affine is sheared (two voxel axes are not at right angles, "
+            f"cosine {cosines:.3g}); resample the image on an orthogonal grid first."
+        )
+
+
+def to_axis_codes(affine: np.ndarray, codes: tuple[str, str, str] = AXIS_CODES) -> np.ndarray:
+    """The nibabel orientation, (3, 2), that brings a file's array closest to the axis codes."""
+    return orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(codes)
+    )
+
+
+def network_frame(
+    fixed: Frame,
+    moving: Frame,
+    spacing: tuple[float, float, float],
+    shape: tuple[int, int, int] | None = None,
+    init: str = "center",
+    multiple: int = 8,
+) -> tuple[Frame, Frame]:
+    """The two grids, of one shape, on which the network sees a pair.
+
+    Both have axes parallel to the world's in the order ('P', 'I', 'L'), so that the world position
+    of one is that of the other plus a translation: the initial translation, which is part of the
+    transform that a registration returns. Training, evaluation, registration and the serving
+    client all take their grids from here.
+
+    Args:
+        fixed: grid of the fixed image.
+        moving: grid of the moving image.
+        spacing: voxel size in mm along D, H, W, that of the model.
+        shape: size in voxels, cropping or padding about the centre. Without it the fixed
+            image's whole extent, rounded up to a multiple of ``multiple``.
+        init: ``"center"`` puts each grid about its own image's centre; ``"world"`` keeps world
+            positions, both grids about the fixed image's centre.
+        multiple: what every axis is divisible by when ``shape`` is not given.
+
+    Returns:
+        The frame in which to sample the fixed image and the one for the moving image.
+
+    Raises:
+        InputError: ``init`` is neither of the two.
+    """
+    if init not in ("center", "world"):
+        raise InputError(f"init: 'center' or 'world' is needed, not {init!r}.")
+    if shape is None:
+        extent = _world_extent(fixed)
+        shape = tuple(
+            multiple * math.ceil(max(length / step, 2) / multiple - 1e-6)
+            for length, step in zip(extent, spacing)
+        )
+    origin = moving.center if init == "center" else fixed.center
+    return _centred_frame(shape, spacing, fixed.center), _centred_frame(shape, spacing, origin)
+
+
+def _world_extent(frame: Frame) -> np.ndarray:
+    """Size in mm, along D, H, W, of the box parallel to the world's axes that holds the volume."""
+    edges = np.abs(frame.affine[:3, :3]) * np.array(frame.shape)  # world axis × array axis
+    return np.abs(DIRECTIONS).T @ edges.sum(axis=1)
+
+
+def _centred_frame(shape, spacing, center) -> Frame:
+    affine = np.eye(4)
+    affine[:3, :3] = DIRECTIONS * np.asarray(spacing, dtype=np.float64)
+    affine[:3, 3] = center - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Frame(shape, affine)

@@ -1,0 +1,81 @@
+"""The sizes in which the registration network comes, each with the grid it is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tf_lungreg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One size of the network, and what goes with it in training.
+
+    Attributes:
+        encoder: filters of the encoder's convolutions.
+        dilations: their dilations.
+        decoder: filters of the deformation decoder's convolutions before the last one.
+        reduction: of the squeeze and excitation.
+        spacing: voxel size in mm along D, H, W that it is trained at.
+        shape: size in voxels that it is trained at.
+        alpha: weight of the affine term of the loss.
+        beta: weight of the spatial gradients' term.
+        gamma: weight of the folding term.
+        epochs: of training, at most.
+        steps: batches an epoch.
+    """
+
+    encoder: tuple[int, ...]
+    dilations: tuple[int, ...]
+    decoder: tuple[int, ...]
+    reduction: int
+    spacing: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    alpha: float
+    beta: float
+    gamma: float
+    epochs: int
+    steps: int
+
+
+PRESETS = {
+    # The paper's acquisition is 2.5 mm slices of 2.14 × 2.14 mm, scaled by 2/3 (paper 2.4).
+    "paper": Preset(
+        encoder=(32, 64, 128, 32, 32),
+        dilations=(1, 1, 2, 3, 5),
+        decoder=(128, 64, 32, 32, 32),
+        reduction=16,
+        spacing=(3.75, 3.21, 3.21),
+        shape=(64, 192, 192),
+        alpha=1e-6,
+        beta=1e-6,
+        gamma=0.0,
+        epochs=1000,
+        steps=100,
+    ),
+    # For two processor cores: twice the voxel size, a quarter of the filters, cropped to a chest.
+    "small": Preset(
+        encoder=(8, 16, 32, 8, 8),
+        dilations=(1, 1, 2, 3, 5),
+        decoder=(32, 16, 8, 8, 8),
+        reduction=16,
+        spacing=(7.5, 6.42, 6.42),
+        shape=(32, 64, 56),
+        alpha=1e-6,
+        beta=1e-6,
+        gamma=0.0,
+        epochs=16,
+        steps=25,
+    ),
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        InputError: there is none; the message lists those there are.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset: one of {', '.join(PRESETS)} is needed, not {name!r}.")
+    return PRESETS[name]

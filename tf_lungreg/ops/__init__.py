@@ -1,0 +1,24 @@
+"""Pure functions on tensors: grids, integration, sampling, composition, Jacobians.
+
+A grid holds, for each fixed voxel, the zero-based voxel coordinates to sample in the moving image:
+``warped(p) = moving(G(p))``. Its shape is ``(batch, D, H, W, 3)``, last axis in array-axis order.
+"""
+
+from tf_lungreg.ops.grids import affine_grid, compose, displacement, identity_affine, identity_grid
+from tf_lungreg.ops.integration import ANCHORS, check_anchor, integrate
+from tf_lungreg.ops.jacobian import jacobian_determinant
+from tf_lungreg.ops.warping import INTERPOLATIONS, warp
+
+__all__ = [
+    "ANCHORS",
+    "INTERPOLATIONS",
+    "affine_grid",
+    "check_anchor",
+    "compose",
+    "displacement",
+    "identity_affine",
+    "identity_grid",
+    "integrate",
+    "jacobian_determinant",
+    "warp",
+]

@@ -1,0 +1,8 @@
+"""Training of the registration network (paper 2.3)."""
+
+from tf_lungreg.training.compilation import compile_registration_model
+from tf_lungreg.training.config import TrainingConfig
+from tf_lungreg.training.folder import find_run_folder
+from tf_lungreg.training.run import train
+
+__all__ = ["TrainingConfig", "compile_registration_model", "find_run_folder", "train"]

@@ -1,0 +1,64 @@
+"""Checkpoints: everything that a training needs to go on as if it had not stopped, in one file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import replacing
+from tf_lungreg.models.weights import assign_weights, named_weights
+
+
+@dataclass
+class Progress:
+    """How far a training came, besides its weights and optimiser.
+
+    Attributes:
+        epoch: epochs completed.
+        history: the logs of each of them.
+        callbacks: state of the callbacks that wait for an improvement, by class name.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    callbacks: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, model: tf.keras.Model, progress: Progress) -> None:
+    """Writes weights, optimiser and progress to one ``.npz`` file, at once or not at all."""
+    arrays = {f"weight/{name}": v.numpy() for name, v in named_weights(model).items()}
+    for number, variable in enumerate(_optimizer_variables(model)):
+        arrays[f"optimizer/{number}"] = variable.numpy()
+    with replacing(path) as temporary:
+        np.savez(temporary, progress=json.dumps(vars(progress)), **arrays)
+
+
+def load_checkpoint(path: Path, model: tf.keras.Model) -> Progress:
+    """Brings the compiled model to the state of a checkpoint.
+
+    Raises:
+        InputError: the file cannot be read or is of another network.
+    """
+    try:
+        with np.load(path) as file:
+            content = dict(file)
+        progress = Progress(**json.loads(str(content.pop("progress"))))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a checkpoint that can be read ({error}).") from error
+    weights = {n[len("weight/") :]: v for n, v in content.items() if n.startswith("weight/")}
+    assign_weights(model, weights, str(path))
+    for number, variable in enumerate(_optimizer_variables(model)):
+        variable.assign(content[f"optimizer/{number}"])
+    return progress
+
+
+def _optimizer_variables(model):
+    """The optimiser's step count, learning rate and moments, made if training has not begun."""
+    model.optimizer.build(model.trainable_variables)
+    return list(model.optimizer.variables)

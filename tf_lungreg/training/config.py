@@ -1,0 +1,108 @@
+"""The settings of a training: defaults, checks, and their record beside the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lungreg import __version__
+from tf_lungreg.errors import InputError
+from tf_lungreg.losses import find_similarity
+from tf_lungreg.models import find_preset
+from tf_lungreg.ops import check_anchor
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides what a training computes.
+
+    Attributes:
+        cohort: the cohort's folder.
+        preset: size of the network, with the grid and the weights of the loss that go with it.
+        affine: whether the network has its affine branch.
+        deformable: whether it has its deformation branch.
+        anchor: see :func:`tf_lungreg.ops.integrate`.
+        similarity: image term of the loss.
+        alpha: weight of the affine term.
+        beta: weight of the spatial gradients' term.
+        gamma: weight of the folding term.
+        learning_rate: of Adam.
+        epochs: at most.
+        steps: batches an epoch.
+        batch: pairs a batch, over all devices.
+        lr_patience: epochs without improvement until the learning rate is divided by 10.
+        stop_patience: epochs without improvement until training stops.
+        spacing: voxel size in mm along D, H, W.
+        shape: size in voxels.
+        window: ``"auto"``, ``"paper"`` or (low, high).
+        seed: of the split, the weights and the order of pairs.
+        init_from: model whose weights training begins with.
+    """
+
+    cohort: str
+    preset: str = "small"
+    affine: bool = True
+    deformable: bool = True
+    anchor: str = "ends"
+    similarity: str = "mse"
+    alpha: float | None = None
+    beta: float | None = None
+    gamma: float | None = None
+    learning_rate: float = 1e-3
+    epochs: int | None = None
+    steps: int | None = None
+    batch: int = 2
+    lr_patience: int = 50
+    stop_patience: int = 100
+    spacing: tuple[float, float, float] | None = None
+    shape: tuple[int, int, int] | None = None
+    window: str | tuple[float, float] = "auto"
+    seed: int = 0
+    init_from: str | None = None
+
+    def resolved(self) -> TrainingConfig:
+        """The same with the preset's values where none was given, checked.
+
+        Raises:
+            InputError: a value that cannot be used; the message names it.
+        """
+        preset = find_preset(self.preset)
+        of_preset = ("alpha", "beta", "gamma", "epochs", "steps", "spacing", "shape")
+        filled = {n: getattr(preset, n) for n in of_preset if getattr(self, n) is None}
+        config = dataclasses.replace(self, **filled)
+        config._check()
+        return config
+
+    def _check(self):
+        find_similarity(self.similarity)
+        check_anchor(self.anchor)
+        if not (self.affine or self.deformable):
+            raise InputError("--no-affine and --no-deformable leave no transform to learn.")
+        for name in ("epochs", "steps", "batch", "lr_patience", "stop_patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: at least 1 is needed, not {getattr(self, name)}.")
+        for name in ("alpha", "beta", "gamma"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise InputError(f"{name}: 0 or more is needed, not {getattr(self, name)}.")
+        if not 0 < self.learning_rate < np.inf:
+            raise InputError(f"learning_rate: more than 0 is needed, not {self.learning_rate}.")
+        if len(self.shape) != 3 or min(self.shape) < 8:
+            raise InputError(f"shape: three sizes of at least 8 are needed, not {self.shape}.")
+        if len(self.spacing) != 3 or not all(0 < s < np.inf for s in self.spacing):
+            raise InputError(f"spacing: three sizes in mm are needed, not {self.spacing}.")
+
+
+def software() -> dict[str, str]:
+    """Versions of what a run's numbers depend on."""
+    return {
+        "tf_lungreg": __version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+    }

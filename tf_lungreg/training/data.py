@@ -1,0 +1,56 @@
+"""The scans and pairs that a training reads from a cohort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tf_lungreg.data.cache import PreparedScan, prepare_scans
+from tf_lungreg.data.cohort import Cohort, Scan, load_cohort, phase_pairs, split_patients
+from tf_lungreg.evaluation import PreparedPair
+from tf_lungreg.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The scans of a training, on the network's grid.
+
+    Attributes:
+        train: images to learn from.
+        validation: pairs (fixed, moving) to watch and to evaluate.
+        shared: whether validation is on what was trained on.
+    """
+
+    train: list[PreparedScan]
+    validation: list[PreparedPair]
+    shared: bool
+
+
+def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingData:
+    """Splits the cohort by patient and prepares every scan that is used.
+
+    Args:
+        config: resolved settings.
+        cache: folder for prepared volumes.
+
+    Raises:
+        InputError, MissingFileError: the cohort cannot be used.
+    """
+    cohort = load_cohort(config.cohort)
+    train, validation = split_patients(cohort, seed=config.seed)
+    pairs = _validation_pairs(validation)
+    needed = {scan.name: scan for scan in [*train.scans, *(s for pair in pairs for s in pair)]}
+    prepared = prepare_scans(needed.values(), config.spacing, config.shape, config.window, cache)
+    by_name = dict(zip(needed, prepared))
+    return TrainingData(
+        train=[by_name[scan.name] for scan in train.scans],
+        validation=[(by_name[fixed.name], by_name[moving.name]) for fixed, moving in pairs],
+        shared=bool(set(train.participants) & set(validation.participants)),
+    )
+
+
+def _validation_pairs(cohort: Cohort) -> list[tuple[Scan, Scan]]:
+    """Each patient's two phases; where patients have one image each, neighbours in the table."""
+    if len({scan.participant for scan in cohort.scans}) == len(cohort.scans):
+        return list(zip(cohort.scans, cohort.scans[1:]))
+    return phase_pairs(cohort)

@@ -1,0 +1,60 @@
+"""Which folder a run writes to: a new one, or that of the same run, interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.training.config import TrainingConfig
+
+CONFIG, METRICS = "config.json", "metrics.json"
+
+
+def find_run_folder(
+    runs: Path, config: TrainingConfig, name: str | None = None, overwrite: bool = False
+) -> Path:
+    """The folder for a training; it is not made yet.
+
+    A run that was interrupted goes on where it stopped when it is started again with the same
+    settings. A run that ended stays as it is: without a name, the next number is taken.
+
+    Args:
+        runs: where all runs are.
+        config: resolved settings.
+        name: of the run; by default the cohort's and the preset's.
+        overwrite: throw away a run of that name; a folder that is no run's stays.
+
+    Raises:
+        InputError: a run of that name has ended or was interrupted with other settings, or the
+            folder holds something else.
+    """
+    if name is None:
+        base = f"{Path(config.cohort).resolve().name}-{config.preset}"
+        names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
+        return next(runs / n for n in names if _problem(runs / n, config) is None)
+    folder = runs / name
+    problem = _problem(folder, config)
+    if problem and overwrite and (folder / CONFIG).exists():
+        shutil.rmtree(folder)
+    elif problem:
+        raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
+    return folder
+
+
+def _problem(folder: Path, config: TrainingConfig) -> str | None:
+    """Why a training may not write there, if so."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    if (folder / METRICS).exists():
+        return "holds a run that has ended"
+    try:
+        before = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
+        return "holds something that is no run"
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    changed = [key for key in now if before.get(key) != now[key]]
+    return f"holds an interrupted run with another {changed[0]}" if changed else None

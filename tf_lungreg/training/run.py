@@ -1,0 +1,122 @@
+"""A whole training: data, network, fit, evaluation, export, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from tf_lungreg.data.pairs import fixed_pairs, stack_images, training_pairs
+from tf_lungreg.evaluation import evaluate_pairs, summarise
+from tf_lungreg.export import export_model, load_model
+from tf_lungreg.files import write_json
+from tf_lungreg.models import build_registration_model
+from tf_lungreg.models.weights import assign_weights
+from tf_lungreg.report import write_training_report
+from tf_lungreg.training.callbacks import Checkpoints, ProgressBar, plateau_callbacks
+from tf_lungreg.training.checkpoint import Progress, load_checkpoint
+from tf_lungreg.training.compilation import compile_registration_model
+from tf_lungreg.training.config import TrainingConfig, software
+from tf_lungreg.training.data import TrainingData, load_training_data
+from tf_lungreg.training.folder import CONFIG, METRICS
+from tf_lungreg.training.strategy import choose_strategy
+
+
+def train(config: TrainingConfig, run: Path, models: Path, cache: Path | None = None) -> dict:
+    """Trains a model, or goes on where an interrupted run in the same folder stopped.
+
+    Args:
+        config: resolved settings.
+        run: folder of the run: settings, checkpoints, history, metrics, report.
+        models: folder of the exported model, in which it takes the next version.
+        cache: folder for prepared volumes.
+
+    Returns:
+        What was written to ``metrics.json``.
+
+    Raises:
+        InputError, MissingFileError: the cohort or the model to start from cannot be used;
+            nothing was written then.
+    """
+    started = time.monotonic()
+    data = load_training_data(config, cache)
+    start_weights = load_model(config.init_from) if config.init_from else None
+    record = {"settings": dataclasses.asdict(config), "software": software()}
+
+    tf.keras.utils.set_random_seed(config.seed)
+    with choose_strategy().scope():
+        model = _compiled_model(config)
+        if start_weights:
+            assign_weights(model, start_weights.weights, str(start_weights.path))
+        write_json(run / CONFIG, record)
+        last = run / "last.npz"
+        progress = load_checkpoint(last, model) if last.exists() else Progress()
+        _fit(model, config, data, run, progress)
+        load_checkpoint(run / "best.npz", model)
+
+    rows = evaluate_pairs(model, data.validation)
+    summary = {
+        **summarise(rows),
+        "epochs": progress.epoch,
+        "train_scans": len(data.train),
+        "validation_pairs": len(rows),
+        "validated_on_training_set": data.shared,
+    }
+    version = export_model(model, models, {**record, "metrics": summary})
+    metrics = {
+        **summary,
+        "seconds": round(time.monotonic() - started, 1),
+        "model": str(version),
+        **record,
+        "pairs": rows,
+    }
+    write_training_report(run / "report.html", model, data.validation, progress.history, metrics)
+    write_json(run / METRICS, metrics)  # last: its presence says that the run has ended
+    return metrics
+
+
+def _compiled_model(config: TrainingConfig) -> tf.keras.Model:
+    model = build_registration_model(config.preset, config.affine, config.deformable, config.anchor)
+    return compile_registration_model(
+        model,
+        config.similarity,
+        config.alpha,
+        config.beta,
+        config.gamma,
+        config.learning_rate,
+    )
+
+
+def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress: Progress) -> None:
+    """Trains from ``progress`` on, which is kept up to date."""
+    images = stack_images([scan.image for scan in data.train])
+    watched, watched_pairs = _stack_pairs(data.validation)
+    waiting = plateau_callbacks(config.lr_patience, config.stop_patience)
+    stopped = progress.callbacks.get("EarlyStopping", {}).get("wait", 0) >= config.stop_patience
+    if stopped or progress.epoch >= config.epochs:
+        return
+    model.fit(
+        training_pairs(images, config.seed, config.batch, progress.epoch * config.steps),
+        epochs=config.epochs,
+        initial_epoch=progress.epoch,
+        steps_per_epoch=config.steps,
+        validation_data=fixed_pairs(watched, watched_pairs, config.batch),
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            *waiting,
+            Checkpoints(run, waiting, progress),
+            ProgressBar(config.epochs, config.steps, progress.epoch),
+            tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+        ],
+    )
+
+
+def _stack_pairs(pairs):
+    """The images of the pairs, each once, and the pairs as (moving, fixed) numbers."""
+    scans = list(dict.fromkeys(scan for pair in pairs for scan in pair))
+    place = {scan: number for number, scan in enumerate(scans)}
+    numbered = [(place[moving], place[fixed]) for fixed, moving in pairs]
+    return stack_images([scan.image for scan in scans]), numbered
