@@ -17,9 +17,9 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
-from tf_lungreg.models import build_registration_model, find_preset  # noqa: E402
+from tf_lungreg.models import build_registration_model, find_preset
 
 
 def seconds(function, runs: int) -> list[float]:

@@ -44,6 +44,9 @@ def tiny(monkeypatch):
         gamma=0.5,
         epochs=2,
         steps=3,
+        batch=2,
+        lr_patience=50,
+        stop_patience=100,
     )
     monkeypatch.setitem(presets.PRESETS, "tiny", preset)
     return "tiny"

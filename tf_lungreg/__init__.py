@@ -14,8 +14,8 @@ _PUBLIC = {
     "build_registration_model": "tf_lungreg.models",
     "compile_registration_model": "tf_lungreg.training",
     "load_model": "tf_lungreg.export",
-    "register": "tf_lungreg.registration",
-    "RegistrationResult": "tf_lungreg.registration",
+    "register": "tf_lungreg.registration.pipeline",
+    "RegistrationResult": "tf_lungreg.registration.result",
 }
 
 __all__ = ["__version__", *_PUBLIC]

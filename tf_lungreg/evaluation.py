@@ -55,7 +55,7 @@ def evaluate_pair(model, fixed: PreparedScan, moving: PreparedScan) -> dict:
 def evaluate_pairs(model, pairs: Sequence[PreparedPair]) -> list[dict]:
     """:func:`evaluate_pair` of each pair, in order."""
     compiled = tf.function(model, reduce_retracing=True)
-    bar = tqdm(pairs, "evaluating", unit="pair", disable=None)
+    bar = tqdm(pairs, "Evaluating", unit="pair", disable=None)
     return [evaluate_pair(compiled, fixed, moving) for fixed, moving in bar]
 
 

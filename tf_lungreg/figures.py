@@ -8,8 +8,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-GRID_LINES = 20  # across the longer side of a slice, few enough to see the image behind
+GRID_LINES = 16  # across the longer side of a slice, few enough to see the image behind
+
+# Array axes down and across the picture: superior is up in a coronal and a sagittal slice and
+# anterior in an axial one; the patient's right, or anterior in a sagittal slice, is on the left.
+_VIEW = {0: (1, 2), 1: (0, 2), 2: (1, 0)}
 
 _BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers
 
@@ -41,9 +46,9 @@ def registration_figure(
         A figure of four panels.
     """
     index = reference.shape[axis] // 2 if index is None else index
-    reference, moving, warped = (_cut(v, axis, index) for v in (reference, moving, warped))
-    rows, columns = (a for a in range(3) if a != axis)
+    rows, columns = _VIEW[axis]
     lines_y, lines_x = (_cut(grid[..., a], axis, index) for a in (rows, columns))
+    reference, moving, warped = (_cut(v, axis, index) for v in (reference, moving, warped))
     plain_y, plain_x = np.meshgrid(*[np.arange(n) for n in reference.shape], indexing="ij")
     aspect = spacing[rows] / spacing[columns]
     height = reference.shape[0] * aspect / reference.shape[1]
@@ -135,6 +140,7 @@ def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
             panel.plot(epochs, values, ".-", color=colour, label=label)
         panel.set_title(titles[name])
         panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
     figure.axes[0].legend()
@@ -153,12 +159,14 @@ def dice_figure(before: Sequence[float], after: Sequence[float], names: Sequence
     panel.invert_yaxis()
     panel.set_xlabel("Dice of the lung masks")
     panel.grid(axis="x", alpha=0.3)
-    panel.legend(loc="best")
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
 def _cut(volume, axis, index):
-    return np.take(volume, index, axis=axis)
+    """One slice, (rows, columns) as in ``_VIEW``."""
+    cut = np.take(volume, index, axis=axis)
+    return cut if _VIEW[axis][0] < _VIEW[axis][1] else cut.T
 
 
 def _draw_grid(panel, y, x):

@@ -90,7 +90,7 @@ def write_training_report(
         f"{metrics['validation_pairs']} validation pairs"
     )
     sections = [
-        ("Result", _note(metrics) + table(_figures_of_merit(metrics))),
+        ("Result", _note(metrics) + table(_figures_of_merit(metrics), ("", "before", "after"))),
         ("Learning curves", picture(learning_curves(history), "Loss terms over the epochs")),
     ]
     pairs = [row for row in metrics["pairs"] if "dice_after" in row]
@@ -114,14 +114,18 @@ def _note(metrics) -> str:
     )
 
 
-def _figures_of_merit(metrics) -> list[tuple[str, str]]:
-    rows = [("Mean squared difference before", f"{metrics['mse_before']:.5f}")]
-    rows += [("after", f"{metrics['mse_after']:.5f}")]
+def _figures_of_merit(metrics) -> list[tuple[str, str, str]]:
+    """Rows of measure, before, after."""
+    rows = []
     if "dice_after" in metrics:
-        rows.insert(0, ("Lung Dice before registration", f"{100 * metrics['dice_before']:.2f} %"))
-        rows.insert(1, ("after", f"{100 * metrics['dice_after']:.2f} %"))
-        rows.append(("Folded voxels in the lung", f"{100 * metrics['folds_lung']:.4f} %"))
-    rows.append(("Folded voxels in the volume", f"{100 * metrics['folds_volume']:.4f} %"))
+        dice = [f"{100 * metrics[f'dice_{when}']:.2f} %" for when in ("before", "after")]
+        rows.append(("Dice of the lung masks, mean", *dice))
+    image = [f"{metrics[f'mse_{when}']:.5f}" for when in ("before", "after")]
+    rows.append(("Mean squared difference of the images", *image))
+    for place in ("lung", "volume"):
+        if f"folds_{place}" in metrics:
+            share = f"{100 * metrics[f'folds_{place}']:.4f} %"
+            rows.append((f"Folded voxels in the {place}", "", share))
     return rows
 
 

@@ -41,8 +41,16 @@ def copy(cohort, here):
     return shutil.copytree(cohort, here / "mine")
 
 
-def first_file(folder, kind):
-    return sorted(folder.rglob(f"*{kind}*.nii.gz"))[0]
+def test_without_masks_the_image_term_is_all_there_is(copy, tiny, here, capsys):
+    table = (copy / "images.tsv").read_text().splitlines()
+    column = table[0].split("\t").index("mask")
+    rows = [line.split("\t") for line in table]
+    bare = ["\t".join(row[:column] + row[column + 1 :]) for row in rows]
+    (copy / "images.tsv").write_text("\n".join(bare) + "\n")
+    assert main(["train", "--cohort", "mine", "--preset", tiny, "--epochs", "1"]) == 0
+    assert "no masks" in capsys.readouterr().out
+    metrics = json.loads((here / "runs" / "mine-tiny" / "metrics.json").read_text())
+    assert "dice_after" not in metrics and metrics["mse_after"] > 0
 
 
 def edit_image(folder, change, kind="inhale"):

@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -126,8 +127,11 @@ def test_damaged_files_are_made_anew(tmp_path, computed):
         assert file.read_bytes() and list(folder.iterdir()) == [file]
 
 
-def test_the_bar_shows_only_when_something_is_computed(tmp_path, capsys):
+def test_the_bar_shows_only_on_a_terminal_when_something_is_computed(tmp_path, capsys, monkeypatch):
     scan, folder = write_scan(tmp_path), tmp_path / "cache"
+    prepare_scans([scan], SPACING, SHAPE)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     prepare_scans([scan], SPACING, SHAPE, cache=folder, progress=False)
     assert capsys.readouterr().err == ""
     prepare_scans([scan], SPACING, SHAPE, cache=folder)

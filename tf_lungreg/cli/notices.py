@@ -10,10 +10,13 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Prints the warnings of this package as ``warning: ...`` on standard error."""
+    """Prints each warning of this package once, as ``warning: ...`` on standard error."""
+    told = set()
 
     def show(message, category, filename, lineno, file=None, line=None):
-        print(f"warning: {message}", file=sys.stderr)
+        if str(message) not in told:
+            print(f"warning: {message}", file=sys.stderr)
+        told.add(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

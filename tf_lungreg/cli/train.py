@@ -8,7 +8,7 @@ from pathlib import Path
 from tf_lungreg.errors import InputError
 
 # What is trained on when no cohort is named: enough patients to see Dice rise, made in a minute.
-PHANTOM = {"subjects": 16, "shape": (32, 96, 96), "seed": 0}
+PHANTOM = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
 PHANTOM_FOLDER = Path("data") / "phantom"
 
 # Settings of the network itself, which a training that starts from a model takes over from it.
@@ -57,9 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     setting(training, "--learning-rate", "of Adam (default: 0.001)", type=float)
     setting(training, "--epochs", "at most (default: the preset's)", type=int)
     setting(training, "--steps", "batches an epoch (default: the preset's)", type=int)
-    setting(training, "--batch", "pairs a batch (default: 2)", type=int)
-    setting(training, "--lr-patience", "epochs until the rate falls (default: 50)", type=int)
-    setting(training, "--stop-patience", "epochs until training stops (default: 100)", type=int)
+    setting(training, "--batch", "pairs a batch (default: the preset's)", type=int)
+    setting(
+        training, "--lr-patience", "epochs until the rate falls (default: the preset's)", type=int
+    )
+    setting(
+        training, "--stop-patience", "epochs until training stops (default: the preset's)", type=int
+    )
     setting(training, "--seed", "of weights, split and order (default: 0)", type=int)
 
 

@@ -80,7 +80,8 @@ def prepare_scans(
     files = [None if cache is None else _cache_file(Path(cache), s, settings) for s in scans]
     prepared = [file and _load(file, scan) for file, scan in zip(files, scans)]
     missing = [i for i, found in enumerate(prepared) if found is None]
-    for i in tqdm(missing, "Preparing scans", unit="scan", disable=not (progress and missing)):
+    hidden = None if progress and missing else True  # None: shown on a terminal only
+    for i in tqdm(missing, "Preparing scans", unit="scan", disable=hidden):
         prepared[i] = _prepare(scans[i], settings)
         if files[i] is not None:
             _save(files[i], prepared[i])

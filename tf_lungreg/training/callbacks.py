@@ -96,7 +96,7 @@ class ProgressBar(tf.keras.callbacks.Callback):
         self.bar = tqdm(
             total=self.epochs * self.steps,
             initial=self.first_epoch * self.steps,
-            desc="training",
+            desc="Training",
             unit="step",
             dynamic_ncols=True,
             disable=not sys.stderr.isatty(),

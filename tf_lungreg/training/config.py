@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
-import sys
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from tf_lungreg import __version__
 from tf_lungreg.errors import InputError
 from tf_lungreg.losses import find_similarity
 from tf_lungreg.models import find_preset
 from tf_lungreg.ops import check_anchor
+
+# What a preset decides where the user does not.
+_OF_PRESET = (
+    *("alpha", "beta", "gamma", "epochs", "steps", "batch", "lr_patience", "stop_patience"),
+    *("spacing", "shape"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     epochs: int | None = None
     steps: int | None = None
-    batch: int = 2
-    lr_patience: int = 50
-    stop_patience: int = 100
+    batch: int | None = None
+    lr_patience: int | None = None
+    stop_patience: int | None = None
     spacing: tuple[float, float, float] | None = None
     shape: tuple[int, int, int] | None = None
     window: str | tuple[float, float] = "auto"
@@ -72,8 +74,7 @@ class TrainingConfig:
             InputError: a value that cannot be used; the message names it.
         """
         preset = find_preset(self.preset)
-        of_preset = ("alpha", "beta", "gamma", "epochs", "steps", "spacing", "shape")
-        filled = {n: getattr(preset, n) for n in of_preset if getattr(self, n) is None}
+        filled = {n: getattr(preset, n) for n in _OF_PRESET if getattr(self, n) is None}
         config = dataclasses.replace(self, **filled)
         config._check()
         return config
@@ -95,14 +96,3 @@ class TrainingConfig:
             raise InputError(f"shape: three sizes of at least 8 are needed, not {self.shape}.")
         if len(self.spacing) != 3 or not all(0 < s < np.inf for s in self.spacing):
             raise InputError(f"spacing: three sizes in mm are needed, not {self.spacing}.")
-
-
-def software() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
-    return {
-        "tf_lungreg": __version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()}",
-    }

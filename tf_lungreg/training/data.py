@@ -38,6 +38,8 @@ def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingDa
     """
     cohort = load_cohort(config.cohort)
     train, validation = split_patients(cohort, seed=config.seed)
+    if len(validation.scans) < 2:  # patients have one image each, and a pair needs two
+        train, validation = split_patients(cohort, validation=2, seed=config.seed)
     pairs = _validation_pairs(validation)
     needed = {scan.name: scan for scan in [*train.scans, *(s for pair in pairs for s in pair)]}
     prepared = prepare_scans(needed.values(), config.spacing, config.shape, config.window, cache)

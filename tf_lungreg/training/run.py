@@ -18,10 +18,11 @@ from tf_lungreg.report import write_training_report
 from tf_lungreg.training.callbacks import Checkpoints, ProgressBar, plateau_callbacks
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
-from tf_lungreg.training.config import TrainingConfig, software
+from tf_lungreg.training.config import TrainingConfig
 from tf_lungreg.training.data import TrainingData, load_training_data
 from tf_lungreg.training.folder import CONFIG, METRICS
 from tf_lungreg.training.strategy import choose_strategy
+from tf_lungreg.versions import software
 
 
 def train(config: TrainingConfig, run: Path, models: Path, cache: Path | None = None) -> dict:

@@ -116,7 +116,9 @@ def _write_files(folder, subjects, shape, seed, progress):
     people, images = [], []
     diagnoses = draw_diagnoses(seed, subjects)
     seeds = subject_seeds(seed, subjects)
-    numbers = tqdm(range(subjects), desc="phantom", unit="subject", disable=not progress)
+    numbers = tqdm(
+        range(subjects), desc="phantom", unit="subject", disable=None if progress else True
+    )
     for number in numbers:
         name = f"sub-{number + 1:03d}"
         subject = make_subject(seeds[number], diagnoses[number], shape)

@@ -1,0 +1,124 @@
+"""``tf-lungreg register`` with a small exported model."""
+
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tf_lungreg.cli import main
+from tf_lungreg.registration.result import FILES
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An exported model that is not the identity, though nobody trained it."""
+    from tf_lungreg.export import export_model
+    from tf_lungreg.models import build_registration_model
+
+    network = build_registration_model("small")
+    rng = np.random.default_rng(0)
+    for name in ("gradient_logits", "affine_parameters"):
+        layer = network.get_layer(name)
+        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
+    settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
+    return export_model(network, tmp_path_factory.mktemp("models") / "m", {"settings": settings})
+
+
+@pytest.fixture
+def images(tmp_path, rng, monkeypatch):
+    """``fixed.nii.gz`` and ``moving.nii.gz`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUNGREG_MODEL", raising=False)
+    for name, shift in (("fixed", 0), ("moving", 8)):
+        affine = np.diag([-4.0, -5, 6, 1])
+        affine[2, 3] = shift
+        data = rng.normal(size=(16, 14, 12)).cumsum(axis=0).astype(np.float32)
+        nib.save(nib.Nifti1Image(data, affine), tmp_path / f"{name}.nii.gz")
+    return tmp_path
+
+
+def files_in(folder):
+    return {p.name for p in folder.iterdir()}
+
+
+def test_two_names_are_enough(images, model, monkeypatch, capsys):
+    monkeypatch.setenv("LUNGREG_MODEL", str(model.parent))
+    assert main(["register", "fixed.nii.gz", "moving.nii.gz"]) == 0
+    out = images / "moving_to_fixed"
+    assert files_in(out) == set(FILES) - {"transform.h5"}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["model"] == str(model)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].startswith(f"quality {metrics['quality']}")
+    assert lines[-1] == f"report  {os.path.join('moving_to_fixed', 'report.html')}"
+
+
+def test_every_flag(images, model, capsys):
+    for name in ("fixed", "moving"):
+        image = nib.load(f"{name}.nii.gz")
+        mask = nib.Nifti1Image((image.get_fdata() > 0).astype(np.uint8), image.affine)
+        nib.save(mask, f"{name}-mask.nii")
+        (images / f"{name}.csv").write_text("name,x,y,z\na,-20,-20,30\nb,-30,-35,40\n")
+    words = (
+        f"register --fixed fixed.nii.gz --moving moving.nii.gz --model {model} --out new/out "
+        "--window -3 4 --init world --fixed-mask fixed-mask.nii --moving-mask moving-mask.nii "
+        "--landmarks fixed.csv moving.csv --itk-transform"
+    )
+    assert main(words.split()) == 0
+    out = images / "new" / "out"
+    assert files_in(out) == set(FILES)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["settings"]["window"] == [-3, 4] and metrics["settings"]["init"] == "world"
+    assert metrics["tre_world"] == metrics["tre_before"] == 0
+    printed = capsys.readouterr().out
+    assert f"Dice    {metrics['dice_after']:.3f}" in printed
+    assert f"TRE     {metrics['tre_after']:.2f} mm" in printed
+    assert main(words.split()) == 2  # the folder exists
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "two images are needed"),
+        ("fixed.nii.gz", "two images are needed"),
+        ("fixed.nii.gz --moving moving.nii.gz", "two images are needed"),
+        ("fixed.nii.gz moving.nii.gz x.nii", "two images are needed"),
+        ("fixed.nii.gz none.nii --out out", "none.nii: no such file"),
+        ("fixed.nii.gz moving.nii.gz --out out", "train one"),
+        ("fixed.nii.gz moving.nii.gz --out out --model .", "no SavedModel"),
+        ("fixed.nii.gz moving.nii.gz --out out --model none", "none: no such folder"),
+        ("fixed.nii.gz moving.nii.gz --out out --window 3 1", "--window"),
+        ("fixed.nii.gz moving.nii.gz --out .", "already exists"),
+        ("fixed.nii.gz moving.nii.gz --out . --overwrite", "holds fixed.nii.gz"),
+        ("fixed.nii.gz moving.nii.gz --out fixed.nii.gz", "is a file"),
+        ("--pairs none.csv", "none.csv: no such file"),
+        ("fixed.nii.gz moving.nii.gz --pairs pairs.csv", "images belongs in the table"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(images, capsys, words, message):
+    before = files_in(images)
+    assert main(["register", *words.split()]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("tf-lungreg register: ") and message in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+    assert files_in(images) == before
+
+
+def test_a_warning_is_told_once(images, capsys):
+    nib.save(nib.Nifti1Image(nib.load("fixed.nii.gz").get_fdata(), None), "plain.nii")
+    assert main(["register", "plain.nii", "plain.nii"]) == 2  # for want of a model
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("warning: plain.nii: the header has no")
+
+
+def test_many_pairs_at_a_time(images, model, capfd):
+    table = "fixed,moving,name\nfixed.nii.gz,moving.nii.gz,a\nfixed.nii.gz,none.nii,b\n"
+    (images / "pairs.csv").write_text(table)
+    words = ["register", "--pairs", "pairs.csv", "--model", str(model), "--jobs", "2"]
+    assert main(words) == 2
+    printed = capfd.readouterr()
+    assert files_in(images / "registered") == {"a", "summary.csv"}
+    assert "b: failed: none.nii: no such file" in printed.out + printed.err
+    assert "1 of 2 pairs could not be registered (b)" in printed.err

@@ -1,0 +1,145 @@
+"""A saved transform on further files."""
+
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tf_lungreg.data.tables import read_landmarks, read_table, write_table
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.geometry import apply_affine, ras_to_lps
+from tf_lungreg.registration.application import apply_to_image, apply_to_points
+from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.registration.transform_files import read_displacement, write_displacement
+
+
+@pytest.fixture
+def transform(tools, pair, rng, tmp_path):
+    shape = pair.fixed_frame.shape
+    data = np.stack([2 * tools.smooth_noise(rng, shape, 3) for _ in range(3)], axis=-1)
+    shift = pair.moving_frame.center - pair.fixed_frame.center
+    field = DisplacementField(data + np.float32(shift), pair.fixed_frame)
+    write_displacement(tmp_path / "displacement.nii.gz", field)
+    return tmp_path / "displacement.nii.gz"
+
+
+@pytest.fixture
+def labels(tools, pair, rng, tmp_path):
+    data = np.digitize(tools.smooth_noise(rng, pair.moving_frame.shape), [-1, 0, 1]) * 7
+    return tools.save(tmp_path / "labels.nii.gz", data.astype(np.int16), pair.moving_frame)
+
+
+def test_labels(tools, pair, transform, labels, tmp_path):
+    out = tmp_path / "out" / "labels.nii.gz"
+    apply_to_image(transform, labels, out, interpolation="nearest")
+    image = nib.load(out)
+    assert image.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(image.affine, nib.load(pair.fixed).affine, atol=1e-5)
+    expected = tools.itk_resample(
+        labels, pair.fixed, tools.read_field(transform), 0, sitk.sitkNearestNeighbor
+    )
+    found = image.get_fdata()
+    assert set(np.unique(found)) == {0, 7, 14, 21}
+    assert np.mean(found[1:-1, 1:-1, 1:-1] != expected[1:-1, 1:-1, 1:-1]) < 2e-3
+
+
+@pytest.mark.parametrize(("low", "dtype"), [(-5, np.int16), (0, np.uint8), (70000, np.int32)])
+def test_the_type_of_labels(tools, pair, transform, tmp_path, low, dtype):
+    data = np.full(pair.moving_frame.shape, low, np.int32)
+    data[5] += 20
+    image = tools.save(tmp_path / "a.nii", data, pair.moving_frame)
+    apply_to_image(transform, image, tmp_path / "b.nii", interpolation="nearest")
+    found = nib.load(tmp_path / "b.nii")
+    assert found.get_data_dtype() == dtype
+    assert set(np.unique(found.get_fdata())) == {low, low + 20}
+
+
+def test_onto_a_reference_of_any_order(tools, pair, transform, tmp_path):
+    frame = tools.make_frame((9, 8, 7), "IRP", (3, -9, 400), spacing=(3, 3, 3))
+    reference = tools.save(tmp_path / "r.nii", np.zeros((9, 8, 7), np.int16), frame)
+    apply_to_image(transform, pair.moving, tmp_path / "o.nii", reference, "cubic")
+    expected = tools.itk_resample(
+        pair.moving, reference, tools.read_field(transform), -9e9, sitk.sitkBSpline
+    )
+    found = nib.load(tmp_path / "o.nii").get_fdata()
+    inside = expected > -8e9
+    assert inside.mean() > 0.5
+    # A reference within the field's grid: both interpolate the field alike.
+    assert np.abs(found - expected)[inside].max() < 2e-3 * np.ptp(pair.moving_data)
+
+
+def test_image_there_and_back(tools, pair, transform, tmp_path):
+    """A smooth image through the transform and its inverse is nearly itself."""
+    frame = tools.make_frame((30, 30, 30), "LPS", pair.fixed_frame.center, spacing=(1.5,) * 3)
+    points = apply_affine(frame.affine, np.stack(np.indices(frame.shape), -1))
+    data = (np.sin(points / 15).sum(axis=-1) * 100).astype(np.float32)
+    image = tools.save(tmp_path / "fixed image.nii", data, frame)
+    there, back = tmp_path / "there.nii", tmp_path / "back.nii"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        apply_to_image(transform, image, there, pair.moving, inverse=True)
+    np.testing.assert_allclose(nib.load(there).affine, nib.load(pair.moving).affine, atol=1e-5)
+    apply_to_image(transform, there, back, image)
+    inside = (slice(12, 18),) * 3
+    error = np.abs(nib.load(back).get_fdata() - data)[inside]
+    assert error.max() < 0.1 * np.ptp(data[inside])
+
+
+@pytest.mark.parametrize("coordinates", ["ras", "lps"])
+def test_points(tools, transform, rng, tmp_path, pair, coordinates):
+    voxels = rng.uniform(2, 10, (8, 3))
+    points = apply_affine(pair.fixed_frame.affine, voxels)
+    turn = ras_to_lps if coordinates == "lps" else np.array
+    rows = [
+        {"name": f"p{i // 2}", **dict(zip("xyz", p)), "observer": f"o{i % 2}", "note": "a, b"}
+        for i, p in enumerate(turn(points))
+    ]
+    write_table(tmp_path / "p.csv", rows)
+    apply_to_points(transform, tmp_path / "p.csv", tmp_path / "q.csv", coordinates)
+    mapped = read_table(tmp_path / "q.csv")
+    assert [r["name"] for r in mapped] == [r["name"] for r in rows]
+    assert {r["note"] for r in mapped} == {"a, b"} and mapped[1]["observer"] == "o1"
+    found = turn(np.array([[float(r[a]) for a in "xyz"] for r in mapped]))
+    np.testing.assert_allclose(
+        found, tools.itk_points(tools.read_field(transform), points), atol=2e-3
+    )
+    assert np.abs(found - points).max() > 20
+    back = tmp_path / "back.csv"
+    apply_to_points(transform, tmp_path / "q.csv", back, coordinates, inverse=True)
+    again = np.array([[float(r[a]) for a in "xyz"] for r in read_table(back)])
+    np.testing.assert_allclose(turn(again), points, atol=0.05)
+    assert len(read_landmarks(back).names) == 4
+
+
+def test_an_inverse_that_does_not_exist_is_warned_of(tools, pair, rng, tmp_path):
+    data = [15 * tools.smooth_noise(rng, pair.fixed_frame.shape, 1) for _ in range(3)]
+    field = DisplacementField(np.stack(data, axis=-1), pair.fixed_frame)
+    write_displacement(tmp_path / "d.nii", field)
+    with pytest.warns(UserWarning, match="the inverse misses"):
+        apply_to_image(tmp_path / "d.nii", pair.fixed, tmp_path / "o.nii", inverse=True)
+
+
+def test_refusals_leave_nothing(pair, transform, labels, tmp_path):
+    before = {p.name for p in tmp_path.iterdir()}
+    out = tmp_path / "new" / "o.nii.gz"
+    cases = [
+        (InputError, (transform, labels, tmp_path / "o.mha")),
+        (InputError, (transform, labels, labels)),
+        (InputError, (labels, labels, out)),
+        (MissingFileError, (tmp_path / "none.nii", labels, out)),
+        (MissingFileError, (transform, tmp_path / "none.nii", out)),
+        (MissingFileError, (transform, labels, out, tmp_path / "none.nii")),
+        (InputError, (transform, labels, out, None, "best")),
+    ]
+    for kind, arguments in cases:
+        with pytest.raises(kind):
+            apply_to_image(*arguments)
+    with pytest.raises(MissingFileError):
+        apply_to_points(transform, tmp_path / "none.csv", tmp_path / "q.csv")
+    assert {p.name for p in tmp_path.iterdir()} == before
+
+
+def test_the_field_read_is_the_field_written(transform, pair):
+    assert read_displacement(transform).frame.same_grid(pair.fixed_frame)

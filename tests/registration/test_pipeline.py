@@ -1,0 +1,272 @@
+"""A pair of files to result files, which SimpleITK and ANTs read as they are meant."""
+
+import hashlib
+import itertools
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
+from tf_lungreg.data.io import load_volume
+from tf_lungreg.data.tables import write_table
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.geometry import apply_affine, network_frame
+from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.result import FILES
+from tf_lungreg.registration.transform_files import read_displacement
+
+ORIENTATIONS = [
+    "".join(ends)
+    for axes in itertools.permutations(["RL", "AP", "SI"])
+    for ends in itertools.product(*axes)
+]
+
+
+def inner(values):
+    return values[1:-1, 1:-1, 1:-1]
+
+
+def write_landmarks(path, points):
+    rows = [{"name": f"p{i}", **dict(zip("xyz", point))} for i, point in enumerate(points)]
+    write_table(path, rows)
+    return path
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_every_orientation_is_what_simpleitk_makes_of_the_files(tools, pair, tmp_path, orientation):
+    result = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, bend=0.3))
+    out = result.save(tmp_path / "out")
+    warped = nib.load(out / "warped.nii.gz")
+    header = nib.load(pair.fixed)
+    assert warped.shape == header.shape
+    np.testing.assert_allclose(warped.affine, header.affine, atol=1e-5)
+    outside = pair.moving_data.min()
+    field = tools.read_field(out / "displacement.nii.gz")
+    expected = tools.itk_resample(pair.moving, pair.fixed, field, outside)
+    scale = np.ptp(pair.moving_data)
+    inside = inner(expected) != outside
+    assert inside.mean() > 0.3
+    error = np.abs(inner(warped.get_fdata()) - inner(expected)) / scale
+    assert error[inside].max() < 1e-3 and np.mean(error > 1e-3) < 0.01
+    turn = sitk.CompositeTransform(3)
+    turn.AddTransform(tools.read_field(out / "deformation.nii.gz"))
+    turn.AddTransform(sitk.ReadTransform(str(out / "affine.tfm")))
+    in_turn = tools.itk_resample(pair.moving, pair.fixed, turn, outside)
+    error = np.abs(inner(in_turn) - inner(expected)) / scale
+    assert error[inside].max() < 1e-3
+    jacobian = nib.load(out / "jacobian.nii.gz")
+    assert jacobian.shape == header.shape and np.allclose(jacobian.affine, header.affine)
+
+
+def test_a_known_affine_transform_of_the_world(tools, pair):
+    """The model is made to rotate, scale and shift the world; the result does exactly that."""
+    frames = network_frame(pair.fixed_frame, pair.moving_frame, (8.0, 6.0, 7.0))
+    world = np.eye(4)
+    world[:3, :3] = Rotation.from_euler("xyz", [6, -9, 12], degrees=True).as_matrix() * 0.96
+    world[:3, 3] = pair.moving_frame.center - world[:3, :3] @ pair.fixed_frame.center + [2, 3, -4]
+    half = np.diag([*(2 / (np.array(frames[0].shape) - 1)), 1])
+    half[:3, 3] = -1
+    matrix = half @ np.linalg.inv(frames[1].affine) @ world @ frames[0].affine
+    model = tools.known_model((matrix @ np.linalg.inv(half))[:3])
+    result = register(pair.fixed, pair.moving, model)
+    points = apply_affine(pair.fixed_frame.affine, np.array([[2, 3, 4], [10, 9, 8], [14, 0, 6]]))
+    np.testing.assert_allclose(result.map_points(points), apply_affine(world, points), atol=2e-3)
+    np.testing.assert_allclose(result.jacobian.data, 0.96**3, rtol=1e-3)
+    translation = pair.moving_frame.center - pair.fixed_frame.center
+    intermediate = apply_affine(result.affine, points) + translation
+    np.testing.assert_allclose(intermediate, apply_affine(world, points), atol=2e-3)
+
+
+def test_world_positions_are_kept_when_asked(tools, pair):
+    far = register(pair.fixed, pair.moving, tools.known_model(), init="world")
+    assert np.abs(far.displacement.data).max() < 1e-4
+    near = register(pair.fixed, pair.moving, tools.known_model())
+    shift = pair.moving_frame.center - pair.fixed_frame.center
+    np.testing.assert_allclose(near.displacement.data - shift, 0, atol=1e-3)
+
+
+def test_what_the_network_saw_and_what_is_saved_agree(tools, pair):
+    """The warped image on the native grid lowers the same difference that the network measured."""
+    model = tools.known_model(tools.SOME_AFFINE, bend=0.3, spacing=(3.0, 3.0, 3.0))
+    result = register(pair.fixed, pair.fixed, model)
+    back = result.inverse().apply(result.warped)
+    same = np.abs(back.data - result.fixed.data)[4:-4, 4:-4, 4:-4]
+    moved = np.abs(result.warped.data - result.fixed.data)[4:-4, 4:-4, 4:-4]
+    assert same.mean() < 0.5 * moved.mean()
+
+
+def test_metrics(tools, pair, rng, tmp_path):
+    masks = []
+    for path in (pair.fixed, pair.moving):
+        image = nib.load(path)
+        mask = (image.get_fdata() > 50).astype(np.uint8)
+        masks.append(tmp_path / f"mask-{path.name}")
+        nib.save(nib.Nifti1Image(mask, image.affine), masks[-1])
+    voxels = rng.uniform(2, 11, (20, 3))
+    points = apply_affine(pair.fixed_frame.affine, voxels)
+    tables = (
+        write_landmarks(tmp_path / "fixed.csv", points),
+        write_landmarks(tmp_path / "moving.csv", points + [5, 4, 33]),
+    )
+    model = tools.known_model(tools.SOME_AFFINE, bend=0.3)
+    result = register(
+        pair.fixed, pair.moving, model, fixed_mask=masks[0], moving_mask=masks[1], landmarks=tables
+    )
+    out = result.save(tmp_path / "out")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics == json.loads(json.dumps(result.metrics))
+    # landmarks from the saved field, by SimpleITK
+    mapped = tools.itk_points(tools.read_field(out / "displacement.nii.gz"), points)
+    distances = np.linalg.norm(mapped - points - [5, 4, 33], axis=1)
+    assert metrics["landmarks"] == 20
+    assert metrics["tre_after"] == pytest.approx(distances.mean(), abs=1e-3)
+    assert metrics["tre_after_median"] == pytest.approx(np.median(distances), abs=1e-3)
+    assert metrics["tre_after_max"] == pytest.approx(distances.max(), abs=1e-3)
+    assert metrics["tre_world"] == pytest.approx(np.linalg.norm([5, 4, 33]))
+    shift = pair.moving_frame.center - pair.fixed_frame.center
+    assert metrics["tre_before"] == pytest.approx(np.linalg.norm([5, 4, 33] - shift), abs=1e-3)
+    assert metrics["settings"]["initial_translation_ras"] == pytest.approx(shift, abs=1e-3)
+    # Dice from the saved field, by SimpleITK
+    nearest = sitk.sitkNearestNeighbor
+    warped = tools.itk_resample(
+        masks[1], masks[0], tools.read_field(out / "displacement.nii.gz"), 0, nearest
+    )
+    lung = nib.load(masks[0]).get_fdata()
+    dice = 2 * (warped * lung).sum() / (warped.sum() + lung.sum())
+    assert metrics["dice_after"] == pytest.approx(dice, abs=2e-3)
+    jacobian = nib.load(out / "jacobian.nii.gz").get_fdata()
+    assert metrics["folds_lung"] == pytest.approx(np.mean(jacobian[lung > 0] <= 0))
+    assert metrics["jacobian_quantiles"]["0.5"] == pytest.approx(np.median(jacobian[lung > 0]))
+    assert metrics["quality"] in ("ok", "check", "failed")
+    assert set(metrics["seconds"]) == {"model", "reading", "network", "resampling", "measuring"}
+    digest = hashlib.sha256(pair.moving.read_bytes()).hexdigest()
+    assert metrics["inputs"]["moving"] == {"path": str(pair.moving), "sha256": digest}
+    assert set(metrics["inputs"]) == {
+        "fixed", "moving", "fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks"
+    }  # fmt: skip
+    assert metrics["software"]["SimpleITK"]
+
+
+def test_other_formats_come_in(tools, pair, tmp_path):
+    expected = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE))
+    for path in (pair.fixed, pair.moving):
+        sitk.WriteImage(sitk.ReadImage(str(path)), str(tmp_path / f"{path.name[:5]}.mha"))
+    found = register(
+        tmp_path / "fixed.mha", tmp_path / "movin.mha", tools.known_model(tools.SOME_AFFINE)
+    )
+    np.testing.assert_allclose(found.warped.data, expected.warped.data, atol=0.5)
+    np.testing.assert_allclose(found.warped.frame.affine, expected.warped.frame.affine, atol=1e-4)
+
+
+def test_further_images_and_the_way_back(tools, pair):
+    result = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, bend=0.2))
+    again = result.apply(pair.moving)
+    np.testing.assert_array_equal(again.data, result.warped.data)
+    inverse = result.inverse()
+    assert inverse.frame.same_grid(pair.moving_frame)
+    points = apply_affine(pair.fixed_frame.affine, np.array([[5.0, 6, 7], [7, 8, 4]]))
+    # Between voxels the inverse is interpolated.
+    np.testing.assert_allclose(inverse.map_points(result.map_points(points)), points, atol=0.3)
+
+
+def test_ants_makes_the_same_image(tools, pair, tmp_path):
+    ants = pytest.importorskip("ants", reason="ANTsPy is not installed")
+    result = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, bend=0.3))
+    out = result.save(tmp_path / "out")
+    images = [ants.image_read(str(p)) for p in (pair.fixed, pair.moving)]
+    scale, outside = np.ptp(pair.moving_data), float(pair.moving_data.min())
+    whole = [str(out / "displacement.nii.gz")]
+    in_turn = [str(out / "affine.tfm"), str(out / "deformation.nii.gz")]  # points' order
+    for transforms in (whole, in_turn):
+        found = ants.apply_transforms(*images, transforms, "linear", defaultvalue=outside).numpy()
+        inside = inner(found) != outside
+        error = np.abs(inner(found) - inner(result.warped.data)) / scale
+        assert inside.mean() > 0.3
+        assert error[inside].max() < 1e-3 and np.mean(error > 1e-3) < 0.01
+
+
+def test_files_of_a_result(tools, pair, tmp_path):
+    result = register(pair.fixed, pair.moving, tools.known_model())
+    out = result.save(tmp_path / "new" / "out", report=True, itk_transform=True)
+    assert {p.name for p in out.iterdir()} == set(FILES)
+    assert read_displacement(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
+    before = (out / "metrics.json").read_bytes()
+    with pytest.raises(InputError, match="already exists"):
+        result.save(out)
+    assert (out / "metrics.json").read_bytes() == before
+    result.save(out, overwrite=True)
+    assert "report.html" not in {p.name for p in out.iterdir()}
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        result.save(out, overwrite=True)
+    assert (out / "thesis.tex").exists()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
+
+
+def test_nothing_is_left_of_a_result_that_cannot_be_written(tools, pair, tmp_path, monkeypatch):
+    result = register(pair.fixed, pair.moving, tools.known_model())
+    monkeypatch.setattr("tf_lungreg.registration.result.write_json", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        result.save(tmp_path / "sub" / "out")
+    assert list((tmp_path / "sub").iterdir()) == []
+
+
+def refused(call, *words, kind=InputError):
+    with pytest.raises(kind) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_inputs_that_cannot_be_used(tools, pair, tmp_path):
+    """Each is found without a model: from headers and tables."""
+
+    def run(fixed=pair.fixed, moving=pair.moving, **kwargs):
+        return lambda: register(fixed, moving, tmp_path / "no model", **kwargs)
+
+    refused(run(moving=tmp_path / "none.nii"), "none.nii", kind=MissingFileError)
+    data = np.zeros((5, 6, 7), np.float32)
+    far = tools.save(tmp_path / "far.nii", data, tools.make_frame((5, 6, 7), center=(0, 0, 999)))
+    refused(run(moving=far), "far.nii", "do not overlap in world space")
+    text = tmp_path / "text.nii.gz"
+    text.write_text("no image")
+    refused(run(fixed=text), "text.nii.gz", "not a readable image")
+    sheared = pair.fixed_frame.affine.copy()
+    sheared[:3, 0] += 0.3 * sheared[:3, 1]
+    nib.save(nib.Nifti1Image(data, sheared), tmp_path / "sheared.nii")
+    refused(run(fixed=tmp_path / "sheared.nii"), "sheared.nii", "sheared")
+    nib.save(nib.Nifti1Image(data[..., 0], np.eye(4)), tmp_path / "flat.nii")
+    refused(run(fixed=tmp_path / "flat.nii"), "flat.nii", "2D")
+    refused(run(fixed_mask=tmp_path / "m.nii"), "m.nii", kind=MissingFileError)
+    table = write_landmarks(tmp_path / "points.csv", [[1, 2, 3]])
+    refused(run(landmarks=(table, None)), "both images")
+    refused(run(landmarks=(table, tmp_path / "q.csv")), "q.csv", kind=MissingFileError)
+    refused(run(mask="all"), "'all'")
+    refused(run(), "no model", "no such folder", kind=MissingFileError)
+    (tmp_path / "no model").mkdir()
+    refused(run(), "no model", "no SavedModel")
+
+
+def test_images_that_cannot_be_used(tools, pair, tmp_path):
+    model = tools.known_model()
+    data = np.full(pair.fixed_frame.shape, 7, np.float32)
+    constant = tools.save(tmp_path / "constant.nii", data, pair.fixed_frame)
+    refused(lambda: register(pair.fixed, constant, model), "constant.nii", "constant")
+    data[3, 4, 5] = np.nan
+    nan = tools.save(tmp_path / "nan.nii", data, pair.fixed_frame)
+    refused(lambda: register(nan, pair.moving, model), "nan.nii", "NaN")
+    empty = tools.save(tmp_path / "empty.nii", np.zeros_like(data), pair.fixed_frame)
+    refused(
+        lambda: register(pair.fixed, pair.moving, model, fixed_mask=empty), "empty.nii", "empty"
+    )
+    other = load_volume(pair.moving, axis_codes=None)
+    mask = tools.save(tmp_path / "other.nii", (other.data > 0).astype(np.uint8), other.frame)
+    refused(lambda: register(pair.fixed, pair.moving, model, fixed_mask=mask), "other.nii", "grid")
+    refused(lambda: register(pair.fixed, pair.moving, model, init="middle"), "'middle'")
+    refused(lambda: register(pair.fixed, pair.moving, model, window="bright"), "'bright'")
+    bright = tools.save(tmp_path / "bright.nii", np.abs(other.data), other.frame)
+    refused(lambda: register(bright, bright, model, mask="auto"), "bright.nii", "Hounsfield")

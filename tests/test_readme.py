@@ -1,0 +1,75 @@
+"""What the README and the docs tell a user to type must exist; their links must lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tf_lungreg.cli.main import make_parser
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PROGRAMS = ("make ", "tf-lungreg ", "python", ".venv/bin/python ")
+
+
+def code_blocks(page, *languages):
+    """The texts between fences of these languages."""
+    parts = re.split(r"^```(.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    # text, language, block, "", text, language, block, "", ...
+    return [block for language, block in zip(parts[1::4], parts[2::4]) if language in languages]
+
+
+def commands():
+    for page in PAGES:
+        for block in code_blocks(page, "sh", ""):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith(PROGRAMS):
+                    yield page.name, shlex.split(line, comments=True)
+
+
+def arguments_of(words):
+    """What follows the program's name, for the commands of this package; None for others."""
+    if words[0] == "tf-lungreg":
+        return words[1:]
+    if len(words) > 1 and words[1] == "train_keras.py":
+        return ["train", *words[2:]]
+    return None
+
+
+OWN = [(page, words) for page, words in commands() if arguments_of(words) is not None]
+
+
+@pytest.mark.parametrize("page, words", OWN, ids=lambda value: str(value)[:60])
+def test_every_command_is_understood(page, words):
+    if "--help" not in words:
+        make_parser().parse_args(arguments_of(words))
+
+
+def test_commands_were_found_at_all():
+    assert any(words[1:2] == ["train_keras.py"] for _, words in OWN)
+    assert any(words[1:2] == ["phantom"] for _, words in OWN)
+
+
+def test_every_make_target_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {words[1] for _, words in commands() if words[0] == "make" and len(words) > 1}
+    assert {"train", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_relative_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readmes_python_runs():
+    import tensorflow as tf
+
+    block = next(b for b in code_blocks(ROOT / "README.md", "python") if "build_" in b)
+    names = {name: tf.random.uniform((1, 16, 16, 16, 1)) for name in ("moving", "fixed")}
+    exec(block, names)
+    assert set(names["out"]) == {"warped", "grid", "affine", "spatial_gradients"}

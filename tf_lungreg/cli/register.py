@@ -1,0 +1,142 @@
+"""Register the moving image of one pair, or of many pairs, to the fixed image."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``tf-lungreg register``."""
+    parser.add_argument("images", nargs="*", metavar="FIXED MOVING", help="the two images")
+    parser.add_argument("--fixed", help="the image on whose grid the result lies (inhale)")
+    parser.add_argument("--moving", help="the image that is deformed (exhale)")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the results (default: MOVING_to_FIXED, or registered)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--model", help="exported model (default: see docs/registration.md)")
+    parser.add_argument(
+        "--window",
+        nargs="+",
+        default=["auto"],
+        help="intensities the network sees: auto (default), paper, or LOW HIGH",
+    )
+    parser.add_argument(
+        "--init",
+        choices=("center", "world"),
+        default="center",
+        help="lay the volumes' centres upon each other first (default), or leave them",
+    )
+    measure = parser.add_argument_group("measuring")
+    measure.add_argument("--fixed-mask", help="lung mask, for Dice and folding")
+    measure.add_argument("--moving-mask", help="lung mask, for Dice")
+    measure.add_argument("--mask", choices=("auto",), help="make missing lung masks (CT only)")
+    measure.add_argument(
+        "--landmarks", nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help="name,x,y,z in RAS mm"
+    )
+    parser.add_argument(
+        "--itk-transform", action="store_true", help="also write transform.h5, for 3D Slicer"
+    )
+    many = parser.add_argument_group("many pairs")
+    many.add_argument(
+        "--pairs", type=Path, help="table, fixed,moving[,...], in place of the images"
+    )
+    many.add_argument("--jobs", type=int, default=1, help="pairs at a time (default: 1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Registers and prints what came out."""
+    from tf_lungreg.cli.notices import plain_warnings
+
+    with plain_warnings():
+        if options.pairs is not None:
+            _run_pairs(options)
+        else:
+            _run_one(options)
+
+
+def _run_one(options: argparse.Namespace) -> None:
+    fixed, moving = _images(options)
+    from tf_lungreg.data.io import stem
+    from tf_lungreg.files import check_new_folder
+    from tf_lungreg.registration.quality import quality_line
+    from tf_lungreg.registration.result import FILES
+
+    out = options.out or Path(f"{stem(moving)}_to_{stem(fixed)}")
+    check_new_folder(out, options.overwrite, FILES)
+    from tf_lungreg.registration.pipeline import register
+
+    result = register(
+        fixed,
+        moving,
+        options.model,
+        fixed_mask=options.fixed_mask,
+        moving_mask=options.moving_mask,
+        landmarks=options.landmarks or (None, None),
+        **_settings(options),
+    )
+    result.save(out, report=True, itk_transform=options.itk_transform, overwrite=options.overwrite)
+    print("\n".join(summary_lines(result.metrics)))
+    print(f"{quality_line(result.metrics)}\nresults {out}\nreport  {out / 'report.html'}")
+
+
+def _run_pairs(options: argparse.Namespace) -> None:
+    named = ("images", "fixed", "moving", "fixed_mask", "moving_mask", "landmarks")
+    for name in named:
+        if getattr(options, name):
+            raise InputError(f"--pairs: {name} belongs in the table, {options.pairs}.")
+    from tf_lungreg.registration.pairs import read_pairs, register_pairs
+
+    pairs = read_pairs(options.pairs)
+    failed = register_pairs(
+        pairs,
+        options.out or Path("registered"),
+        model=options.model,
+        jobs=options.jobs,
+        overwrite=options.overwrite,
+        itk_transform=options.itk_transform,
+        **_settings(options),
+    )
+    if failed:
+        raise InputError(
+            f"{options.pairs}: {len(failed)} of {len(pairs)} pairs could not be registered "
+            f"({', '.join(failed)})."
+        )
+
+
+def _images(options: argparse.Namespace) -> tuple[str, str]:
+    named = [name for name in (options.fixed, options.moving) if name is not None]
+    images = options.images + named
+    if len(images) != 2 or len(named) == 1:
+        raise InputError(
+            "two images are needed, FIXED MOVING or --fixed FIXED --moving MOVING, or --pairs; "
+            f"found {len(images)}."
+        )
+    return images[0], images[1]
+
+
+def _settings(options: argparse.Namespace) -> dict:
+    from tf_lungreg.cli.train import parse_window
+
+    return {
+        "window": parse_window(options.window),
+        "init": options.init,
+        "mask": options.mask,
+    }
+
+
+def summary_lines(metrics: dict) -> list[str]:
+    """The measures that a user asked for, as text."""
+    lines = []
+    for name, title, form in (("dice", "Dice", "{:.3f}"), ("tre", "TRE", "{:.2f} mm")):
+        if f"{name}_after" in metrics:
+            world, before, after = (
+                form.format(metrics[f"{name}_{stage}"]) for stage in ("world", "before", "after")
+            )
+            lines.append(
+                f"{title:<7} {after}; {before} with the centres aligned, {world} as the files lie"
+            )
+    return lines

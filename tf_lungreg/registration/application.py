@@ -1,0 +1,102 @@
+"""A saved transform on further files, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from tf_lungreg.data.io import check_image_name, load_header, load_volume, save_volume
+from tf_lungreg.data.tables import read_landmarks, read_table, write_table
+from tf_lungreg.files import check_new_file
+from tf_lungreg.geometry import ras_to_lps
+from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.registration.inversion import invert_field, invert_points, warn_of_residual
+from tf_lungreg.registration.transform_files import read_displacement
+
+
+def apply_to_image(
+    transform: str | os.PathLike,
+    image: str | os.PathLike,
+    out: str | os.PathLike,
+    reference: str | os.PathLike | None = None,
+    interpolation: str = "linear",
+    inverse: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Warps an image of the moving space, or with ``inverse`` one of the fixed space.
+
+    Args:
+        transform: the displacement field's file.
+        image: any image or label map.
+        out: a .nii or .nii.gz file. With ``"nearest"`` whole numbers are stored as such.
+        reference: image whose grid the result has, in its file's order; by default the field's.
+        interpolation: ``"linear"``, ``"nearest"`` or ``"cubic"``.
+        inverse: use the transform moving → fixed; warns where there is none.
+        overwrite: whether ``out`` may be replaced.
+
+    Raises:
+        MissingFileError, InputError: a file cannot be used, or ``out`` exists.
+    """
+    check_image_name(out)
+    check_new_file(out, overwrite)
+    grid = None if reference is None else load_header(reference, axis_codes=None)
+    volume = load_volume(image, axis_codes=None)
+    field = read_displacement(transform)
+    if inverse:
+        field = invert_field(field, field.frame if grid is None else grid)
+        grid = None
+    warped = field.apply(volume, interpolation, grid)
+    data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
+    save_volume(out, data, warped.frame, overwrite)
+
+
+def apply_to_points(
+    transform: str | os.PathLike,
+    points: str | os.PathLike,
+    out: str | os.PathLike,
+    coordinates: str = "ras",
+    inverse: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Maps landmarks of the fixed image to the moving one, or with ``inverse`` back.
+
+    Args:
+        transform: the displacement field's file.
+        points: a table ``name,x,y,z`` in mm; further columns are kept.
+        out: the table of the mapped points.
+        coordinates: ``"ras"`` or ``"lps"``, of both tables.
+        inverse: use the transform moving → fixed; warns where there is none.
+        overwrite: whether ``out`` may be replaced.
+
+    Raises:
+        MissingFileError, InputError: a file cannot be used, or ``out`` exists.
+    """
+    check_new_file(out, overwrite)
+    landmarks = read_landmarks(points).points
+    rows = read_table(points)
+    given = np.array([landmarks[row.get("observer", "")][row["name"]] for row in rows])
+    turn = {"ras": np.asarray, "lps": ras_to_lps}[coordinates]
+    mapped = turn(_map(read_displacement(transform), turn(given), inverse))
+    for row, point in zip(rows, mapped):
+        row.update(zip("xyz", (f"{value:.4f}" for value in point)))
+    write_table(out, rows, overwrite=overwrite)
+
+
+def _map(field: DisplacementField, points: np.ndarray, inverse: bool) -> np.ndarray:
+    if not inverse:
+        return field.map_points(points)
+    found, error = invert_points(field, points)
+    warn_of_residual(error)
+    return found
+
+
+def _as_labels(data: np.ndarray) -> np.ndarray:
+    """Whole numbers as the smallest integer type that programs commonly read."""
+    if not np.array_equal(data, np.round(data)):
+        return data
+    low, high = data.min(), data.max()
+    for dtype in (np.uint8, np.int16, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return data.astype(dtype)
+    return data

@@ -1,0 +1,106 @@
+"""The files of one pair: checked by their headers first, then read."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
+from tf_lungreg.data.tables import match_landmarks, read_landmarks
+from tf_lungreg.errors import InputError
+from tf_lungreg.geometry import Frame, apply_affine
+from tf_lungreg.registration.lung_mask import lung_mask
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """What is registered, and what the result is measured with; only the images are needed."""
+
+    fixed: str | os.PathLike
+    moving: str | os.PathLike
+    fixed_mask: str | os.PathLike | None = None
+    moving_mask: str | os.PathLike | None = None
+    fixed_landmarks: str | os.PathLike | None = None
+    moving_landmarks: str | os.PathLike | None = None
+
+    def given(self) -> dict[str, str | os.PathLike]:
+        """The files that there are, by name."""
+        return {name: path for name, path in asdict(self).items() if path is not None}
+
+    def check(self) -> None:
+        """Reads headers and tables, to find most mistakes before anything slow.
+
+        Raises:
+            MissingFileError, InputError: a file cannot be used, landmarks are given for one image
+                only, or the images do not overlap.
+        """
+        if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
+            raise InputError("landmarks: the tables of both images are needed, or none.")
+        files = self.given()
+        frames = {n: load_header(path) for n, path in files.items() if "landmarks" not in n}
+        _check_overlap(self, frames["fixed"], frames["moving"])
+        self.read_landmarks()
+
+    def read_images(self) -> tuple[Volume, Volume]:
+        """The fixed and the moving image, in the order of the files' axes."""
+        return tuple(load_volume(path, axis_codes=None) for path in (self.fixed, self.moving))
+
+    def read_masks(
+        self, images: tuple[Volume, Volume], automatic: bool
+    ) -> tuple[Volume | None, Volume | None]:
+        """The masks of both images; ``automatic`` makes those that are not given."""
+
+        def read(path, image):
+            if path is not None:
+                return load_mask(path, like=image)
+            return lung_mask(image) if automatic else None
+
+        fixed, moving = images
+        return read(self.fixed_mask, fixed), read(self.moving_mask, moving)
+
+    def read_landmarks(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Corresponding points of the fixed and the moving image, (N, 3) each, RAS mm."""
+        if self.fixed_landmarks is None:
+            return None
+        tables = read_landmarks(self.fixed_landmarks), read_landmarks(self.moving_landmarks)
+        return match_landmarks(*tables)[1:]
+
+    def record(self) -> dict[str, dict[str, str]]:
+        """Path and SHA-256 of each file; of a folder, that of its files in order."""
+        return {
+            name: {"path": os.fspath(path), "sha256": _checksum(Path(path))}
+            for name, path in self.given().items()
+        }
+
+
+def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
+    """Refuses images whose boxes in the world have nothing in common."""
+    (low, high), (other_low, other_high) = _world_box(fixed), _world_box(moving)
+    if (np.minimum(high, other_high) <= np.maximum(low, other_low)).any():
+        centers = " and ".join(str(frame.center.round(1).tolist()) for frame in (fixed, moving))
+        raise InputError(
+            f"{files.fixed} and {files.moving}: the images do not overlap in world space (their "
+            f"centres are at {centers} mm); two images of one patient are needed, with right "
+            "positions in their headers."
+        )
+
+
+def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    corners = np.array(list(itertools.product(*[(-0.5, n - 0.5) for n in frame.shape])))
+    world = apply_affine(frame.affine, corners)
+    return world.min(axis=0), world.max(axis=0)
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb") as stream:
+            while part := stream.read(1 << 22):
+                digest.update(part)
+    return digest.hexdigest()

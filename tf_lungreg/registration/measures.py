@@ -1,0 +1,85 @@
+"""What is measured of one registration: similarity, folding, volume change, Dice, landmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tf_lungreg.data.io import Volume
+from tf_lungreg.geometry import apply_affine
+from tf_lungreg.metrics import dice, folded_fraction, landmark_errors
+from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.registration.sampling import is_inside, thinned_points
+
+QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
+SATURATED = 0.05  # distance of Φ from its limits 0 and 2
+
+
+def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:
+    """Mean squared difference and correlation of three images of one shape, in [0, 1]."""
+    return {
+        "mse_before": float(np.mean((before - fixed) ** 2)),
+        "mse_after": float(np.mean((after - fixed) ** 2)),
+        "ncc_before": _correlation(fixed, before),
+        "ncc_after": _correlation(fixed, after),
+    }
+
+
+def measure_deformation(
+    spatial_gradients: np.ndarray, jacobian: np.ndarray, lung: np.ndarray | None
+) -> dict:
+    """Folding, quantiles of the Jacobian determinant, and how much of Φ is near its limits.
+
+    Args:
+        spatial_gradients: Φ, (D, H, W, 3).
+        jacobian: on the fixed image's grid.
+        lung: mask on that grid; where it is given, the quantiles are those of the lung.
+    """
+    out = {"folds_volume": folded_fraction(jacobian)}
+    if lung is not None:
+        out["folds_lung"] = folded_fraction(jacobian, lung)
+    values = np.quantile(jacobian if lung is None else jacobian[lung], QUANTILES)
+    out["jacobian_region"] = "volume" if lung is None else "lung"
+    out["jacobian_quantiles"] = {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)}
+    limit = 1 - SATURATED
+    out["saturated"] = float(np.mean(np.abs(spatial_gradients - 1) > limit))
+    return out
+
+
+def measure_overlap(field: DisplacementField, moving: Volume) -> float:
+    """Share of the fixed volume that the transform puts within the moving image."""
+    found = field.map_points(thinned_points(field.frame, 100_000))
+    voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
+    return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
+
+
+def measure_dice(fixed: Volume, moving: Volume, stages: dict[str, DisplacementField]) -> dict:
+    """Dice on the fixed image's grid under each transform: ``dice_<stage>``."""
+    return {
+        f"dice_{name}": dice(fixed.data, field.apply(moving, reference=fixed.frame).data)
+        for name, field in stages.items()
+    }
+
+
+def measure_landmarks(
+    fixed: np.ndarray, moving: np.ndarray, stages: dict[str, DisplacementField]
+) -> dict:
+    """Distances in mm of corresponding points (N, 3) under each transform.
+
+    Returns:
+        ``landmarks``, their number; for each stage the mean ``tre_<stage>``,
+        ``tre_<stage>_median`` and ``tre_<stage>_max``.
+    """
+    out: dict = {"landmarks": len(fixed)}
+    for name, field in stages.items():
+        distances = landmark_errors(moving, field.map_points(fixed))[:, 3]
+        out[f"tre_{name}"] = float(distances.mean())
+        out[f"tre_{name}_median"] = float(np.median(distances))
+        out[f"tre_{name}_max"] = float(distances.max())
+    return out
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson's; 0 when one of the two is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return float(np.sum(first * second) / scale) if scale > 0 else 0.0

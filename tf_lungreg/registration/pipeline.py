@@ -1,0 +1,132 @@
+"""Two files to a result: read, run the model, resample, measure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import SimpleITK as sitk
+
+from tf_lungreg.data.io import Volume
+from tf_lungreg.data.preprocessing import Window
+from tf_lungreg.errors import InputError
+from tf_lungreg.export import ExportedModel, load_model
+from tf_lungreg.registration import measures
+from tf_lungreg.registration.default_model import default_model
+from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.network import run_network
+from tf_lungreg.registration.quality import judge
+from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.versions import software
+
+
+def register(
+    fixed: str | os.PathLike,
+    moving: str | os.PathLike,
+    model: str | os.PathLike | ExportedModel | None = None,
+    *,
+    fixed_mask: str | os.PathLike | None = None,
+    moving_mask: str | os.PathLike | None = None,
+    mask: str | None = None,
+    landmarks: tuple[str | os.PathLike, str | os.PathLike] = (None, None),
+    window: Window = "auto",
+    init: str = "center",
+) -> RegistrationResult:
+    """Registers two images of any size, spacing and orientation in their own space.
+
+    Args:
+        fixed: the image on whose grid the result lies (inhale, in the paper).
+        moving: the image that is deformed.
+        model: an exported model or its folder; by default that of
+            :func:`~tf_lungreg.registration.default_model.default_model`.
+        fixed_mask: the fixed image's mask, on its grid: for measuring, it does not steer.
+        moving_mask: the moving image's mask; together they give Dice.
+        mask: ``"auto"`` makes the lung masks that are not given, for CT.
+        landmarks: tables of the fixed and of the moving image, for the landmark error.
+        window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
+        init: ``"center"`` lays the volumes' centres upon each other before the network sees
+            them, ``"world"`` leaves both at their world positions.
+
+    Raises:
+        MissingFileError, InputError: a file or an argument cannot be used.
+    """
+    if mask not in (None, "auto"):
+        raise InputError(f"mask: 'auto' or nothing is needed, not {mask!r}.")
+    files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
+    files.check()
+    clock = _Clock()
+    with clock.stage("model"):
+        if not isinstance(model, ExportedModel):
+            model = load_model(default_model() if model is None else model)
+    with clock.stage("reading"):
+        images = files.read_images()
+        masks = files.read_masks(images, automatic=mask == "auto")
+    with clock.stage("network"):
+        seen = run_network(model, *images, window, init)
+    with clock.stage("resampling"):
+        field = seen.transform.displacement(images[0].frame)
+        warped = field.apply(images[1])
+        jacobian = Volume(field.jacobian(), field.frame, images[0].path)
+    with clock.stage("measuring"):
+        metrics = _measure(seen, field, images[1], jacobian, masks, files.read_landmarks())
+    record = {
+        "settings": {
+            "window": window if isinstance(window, str) else list(window),
+            "init": init,
+            "mask": mask,
+            "initial_translation_ras": seen.transform.translation.tolist(),
+            "network_shape": list(seen.fixed.shape),
+            "network_spacing": list(model.card["settings"]["spacing"]),
+        },
+        "model": str(model.path),
+        "inputs": files.record(),
+        "seconds": clock.seconds,
+        "software": {**software(), "SimpleITK": sitk.Version.VersionString()},
+    }
+    return RegistrationResult(
+        fixed=images[0],
+        moving=images[1],
+        warped=warped,
+        displacement=field,
+        transform=seen.transform,
+        jacobian=jacobian,
+        metrics={**judge(metrics), **metrics, **record},
+        lung=masks[0],
+    )
+
+
+def _measure(seen, field, moving, jacobian, masks, landmarks) -> dict:
+    """All measures: in the world, after the initial translation ("before"), and "after"."""
+    lung = None if masks[0] is None else masks[0].data
+    stages = {
+        "world": DisplacementField.translation(np.zeros(3)),
+        "before": DisplacementField.translation(seen.transform.translation),
+        "after": field,
+    }
+    metrics = {
+        **measures.measure_similarity(seen.fixed, seen.moving, seen.warped),
+        "overlap": measures.measure_overlap(field, moving),
+        **measures.measure_deformation(seen.spatial_gradients, jacobian.data, lung),
+    }
+    if None not in masks:
+        metrics.update(measures.measure_dice(*masks, stages))
+    if landmarks is not None:
+        metrics.update(measures.measure_landmarks(*landmarks, stages))
+    return metrics
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 2)

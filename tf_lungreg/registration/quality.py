@@ -1,0 +1,70 @@
+"""Whether a registration can be used: ok, check (look at it first), or failed, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SIMILARITY_LOSS = 0.02  # of the correlation: failed; any smaller loss: check
+FOLDS = (0.001, 0.02)  # share of folded voxels from which on: check, failed
+OVERLAP = (0.8, 0.5)  # share of the fixed volume within the moving image below which: check, failed
+SATURATED = 0.02  # share of Φ near its limits from which on: check
+
+_LEVELS = ("ok", "check", "failed")
+
+
+def judge(metrics: Mapping) -> dict:
+    """The verdict on a registration.
+
+    Args:
+        metrics: see :mod:`tf_lungreg.registration.measures`.
+
+    Returns:
+        ``quality``, one of ok, check, failed, and ``quality_reasons``, a list of texts, empty
+        for ok.
+    """
+    findings = [
+        *_similarity(metrics["ncc_before"], metrics["ncc_after"]),
+        *_folds(metrics),
+        *_overlap(metrics["overlap"]),
+        *_saturation(metrics["saturated"]),
+        *_dice(metrics),
+    ]
+    level = max((level for level, _ in findings), default=0)
+    return {"quality": _LEVELS[level], "quality_reasons": [reason for _, reason in findings]}
+
+
+def quality_line(metrics: Mapping) -> str:
+    """The verdict in one line."""
+    reasons = "; ".join(metrics["quality_reasons"])
+    return f"quality {metrics['quality']}" + (f": {reasons}" if reasons else "")
+
+
+def _similarity(before, after):
+    if after < before:
+        level = 2 if before - after > SIMILARITY_LOSS else 1
+        yield level, f"the images' correlation went from {before:.3f} to {after:.3f}"
+
+
+def _folds(metrics):
+    where = "lung" if "folds_lung" in metrics else "volume"
+    share = metrics[f"folds_{where}"]
+    level = sum(share >= limit for limit in FOLDS)
+    if level:
+        yield level, f"{100 * share:.2g} % of the {where} is folded"
+
+
+def _overlap(share):
+    level = sum(share < limit for limit in OVERLAP)
+    if level:
+        yield level, f"only {100 * share:.0f} % of the fixed image lies within the moving one"
+
+
+def _saturation(share):
+    if share >= SATURATED:
+        yield 1, f"{100 * share:.2g} % of the spatial gradients are at their limits"
+
+
+def _dice(metrics):
+    if metrics.get("dice_after", 1) < metrics.get("dice_before", 0):
+        change = f"{metrics['dice_before']:.3f} to {metrics['dice_after']:.3f}"
+        yield 1, f"the masks' Dice went from {change}"

@@ -1,0 +1,90 @@
+"""Transforms in files that ITK, ANTs and 3D Slicer read, in LPS millimetres, pull-back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.files import replacing
+from tf_lungreg.geometry import Frame, check_affine, ras_to_lps
+from tf_lungreg.registration.field import DisplacementField
+
+# ITK takes the vectors of this one as they are, LPS. Those of 1006 (NIFTI_INTENT_DISPVECT) it
+# would turn from RAS.
+VECTOR_INTENT = 1007
+
+_SIGNS = ras_to_lps(np.ones(3))
+
+
+def write_displacement(path: str | os.PathLike, field: DisplacementField) -> None:
+    """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007."""
+    data = np.empty((*field.frame.shape, 1, 3), np.float32, order="F")
+    for axis, sign in enumerate(_SIGNS):
+        np.multiply(field.data[..., axis], np.float32(sign), out=data[..., 0, axis])
+    image = nib.Nifti1Image(data, field.frame.affine)
+    image.set_sform(field.frame.affine, code=1)
+    image.set_qform(field.frame.affine, code=1)
+    image.header.set_intent(VECTOR_INTENT)
+    image.header.set_xyzt_units("mm")
+    with replacing(path) as temporary:
+        nib.save(image, temporary)
+
+
+def read_displacement(path: str | os.PathLike) -> DisplacementField:
+    """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InputError: it is no displacement field of intent 1007, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; a displacement field is needed.")
+    try:
+        image = nib.load(path)
+        shape, intent = image.shape, int(image.header["intent_code"])
+        right = len(shape) == 5 and shape[3:] == (1, 3) and intent == VECTOR_INTENT
+        data = image.get_fdata(dtype=np.float32) if right else None
+    except Exception as error:  # nibabel and zlib raise anything on a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: not a readable displacement field ({reason}); displacement.nii.gz of a "
+            "registration is needed."
+        ) from error
+    if not right:
+        raise InputError(
+            f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
+            f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
+        )
+    check_affine(image.affine, str(path))
+    if not np.isfinite(data).all():
+        raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
+    vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
+    return DisplacementField(vectors, Frame(shape[:3], image.affine))
+
+
+def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
+    """Writes an affine map, (4, 4) RAS mm, as an ITK transform file (LPS)."""
+    signs = np.diag(_SIGNS)
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix((signs @ affine[:3, :3] @ signs).ravel().tolist())
+    transform.SetTranslation((signs @ affine[:3, 3]).tolist())
+    with replacing(path) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+
+
+def write_itk_transform(path: str | os.PathLike, field: DisplacementField) -> None:
+    """Writes a field as an ITK transform in an .h5 file, which 3D Slicer opens as a transform."""
+    vectors = (field.data * _SIGNS).transpose(2, 1, 0, 3)  # ITK's arrays are z, y, x
+    image = sitk.GetImageFromArray(vectors, isVector=True)
+    signs, spacing = np.diag(_SIGNS), field.frame.spacing
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((signs @ field.frame.affine[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(ras_to_lps(field.frame.affine[:3, 3]).tolist())
+    with replacing(path) as temporary:
+        sitk.WriteTransform(sitk.DisplacementFieldTransform(image), str(temporary))
