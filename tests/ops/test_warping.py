@@ -79,6 +79,14 @@ def test_nearest_rounds_halves_up():
     np.testing.assert_array_equal(ops.warp(volume, grid, "nearest")[0, 0, 0, :, 0], [4, 0])
 
 
+def test_a_coordinate_that_is_no_number_gives_a_sample_that_is_none(rng):
+    volume, grid = random_pair(rng)
+    grid[1, 2, 3, 4, 0] = np.nan
+    found = ops.warp(volume, grid).numpy()
+    assert np.isnan(found[1, 2, 3, 4]).all() and np.isnan(found).sum() == found.shape[-1]
+    assert np.isfinite(ops.warp(volume, grid, "nearest")).all()
+
+
 def test_identity_returns_the_volume(rng):
     volume, _ = random_pair(rng)
     grid = tf.repeat(ops.identity_grid(SHAPE), 2, axis=0)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lungreg.errors import InputError
 from tf_lungreg.export import load_model
 from tf_lungreg.training import TrainingConfig, callbacks, train
 
@@ -87,6 +88,12 @@ def test_the_rate_falls_and_training_stops_without_improvement(cohort, tiny, tmp
     assert metrics["epochs"] < 9
     rates = [row["learning_rate"] for row in read_history(tmp_path)]
     assert rates == pytest.approx([10 / 10**n for n in range(len(rates))])
+
+
+def test_a_training_that_goes_astray_says_so(cohort, tiny, tmp_path, cache):
+    with pytest.raises(InputError, match="--learning-rate"):
+        run_training(cohort, tmp_path, cache, learning_rate=1e30)
+    assert not (tmp_path / "model").exists()
 
 
 def test_waiting_callbacks_get_their_state_back(tmp_path):

@@ -73,8 +73,13 @@ def _rows(volume: tf.Tensor) -> tf.Tensor:
 def _nearest(volume, grid):
     size = tf.shape(volume)[1:4]
     last = tf.cast(size, grid.dtype) - 1
-    voxel = tf.cast(tf.clip_by_value(tf.floor(grid + 0.5), 0, last), tf.int32)
+    voxel = _to_index(tf.clip_by_value(tf.floor(grid + 0.5), 0, last), size - 1)
     return tf.gather(_rows(volume), _flat_index(voxel, size))
+
+
+def _to_index(coordinate, last):
+    """Whole coordinates as integers; one that is no number leads to some voxel, not to a crash."""
+    return tf.clip_by_value(tf.cast(coordinate, tf.int32), 0, last)
 
 
 def _locate(grid, size):
@@ -88,7 +93,7 @@ def _locate(grid, size):
     clamped = tf.clip_by_value(grid, 0, last)
     lower = tf.minimum(tf.floor(clamped), last - 1)
     place = tf.split(clamped - lower, 3, axis=-1)
-    base = _flat_index(tf.cast(lower, tf.int32), size)
+    base = _flat_index(_to_index(lower, size - 2), size)
     return base, place
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tf_lungreg.data.pairs import fixed_pairs, stack_images, training_pairs
+from tf_lungreg.errors import InputError
 from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.export import export_model, load_model
 from tf_lungreg.files import write_json
@@ -38,8 +39,8 @@ def train(config: TrainingConfig, run: Path, models: Path, cache: Path | None = 
         What was written to ``metrics.json``.
 
     Raises:
-        InputError, MissingFileError: the cohort or the model to start from cannot be used;
-            nothing was written then.
+        InputError, MissingFileError: the cohort or the model to start from cannot be used, and
+            nothing was written; or the training came to nothing.
     """
     started = time.monotonic()
     data = load_training_data(config, cache)
@@ -55,7 +56,10 @@ def train(config: TrainingConfig, run: Path, models: Path, cache: Path | None = 
         last = run / "last.npz"
         progress = load_checkpoint(last, model) if last.exists() else Progress()
         _fit(model, config, data, run, progress)
-        load_checkpoint(run / "best.npz", model)
+        best = run / "best.npz"
+        if not best.exists():
+            raise InputError(f"{run}: the loss is not a number; a lower --learning-rate is needed.")
+        load_checkpoint(best, model)
 
     rows = evaluate_pairs(model, data.validation)
     summary = {
@@ -107,6 +111,7 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
         shuffle=False,
         verbose=0,
         callbacks=[
+            tf.keras.callbacks.TerminateOnNaN(),
             *waiting,
             Checkpoints(run, waiting, progress),
             ProgressBar(config.epochs, config.steps, progress.epoch),
