@@ -1,6 +1,7 @@
 import csv
+import dataclasses
 
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingConfig, fit_shape
 from tf_lungreg.training.data import load_training_data
 
 
@@ -47,6 +48,13 @@ def test_one_image_a_patient_gives_pairs_between_patients(cohort, tiny, tmp_path
     ((fixed, moving),) = data.validation
     assert fixed.scan.participant != moving.scan.participant
     assert len(data.train) == 2 and not data.shared
+
+
+def test_the_grid_is_no_larger_than_the_images_need(cohort, tiny):
+    config = TrainingConfig(cohort=str(cohort), preset=tiny).resolved()
+    assert fit_shape(config) == config  # the images are larger, or as large
+    coarse = dataclasses.replace(config, spacing=(15.0, 40.0, 20.0))
+    assert fit_shape(coarse).shape == (16, 16, 24)  # of 240 and 620 mm, in multiples of 8
 
 
 def test_few_patients_are_validated_on_and_that_is_known(cohort, tiny, tmp_path):

@@ -45,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     setting(data, "--window", "auto (default), paper, or LOW HIGH intensities", nargs="+")
     three = {"nargs": 3, "metavar": ("D", "H", "W")}
     setting(data, "--spacing", "voxel size in mm (default: the preset's)", type=float, **three)
-    setting(data, "--shape", "voxels (default: the preset's)", type=int, **three)
+    setting(
+        data,
+        "--shape",
+        "voxels (default: what the images need, at most the preset's)",
+        type=int,
+        **three,
+    )
 
     loss = parser.add_argument_group("loss")
     setting(loss, "--similarity", "image term (default: mse)")
@@ -69,11 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains and prints the result."""
-    from tf_lungreg.training import find_run_folder, train
+    from tf_lungreg.training import find_run_folder, fit_shape, train
 
     config = make_config(options)
     if options.cohort is None:
         _make_phantom()
+    if "shape" not in options:
+        config = fit_shape(config)
     folder = find_run_folder(options.runs, config, options.name, options.overwrite)
     if (folder / "last.npz").exists():
         print(f"{folder}: goes on where it was interrupted")

@@ -2,7 +2,8 @@
 
 from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.config import TrainingConfig
+from tf_lungreg.training.data import fit_shape
 from tf_lungreg.training.folder import find_run_folder
 from tf_lungreg.training.run import train
 
-__all__ = ["TrainingConfig", "compile_registration_model", "find_run_folder", "train"]
+__all__ = ["TrainingConfig", "compile_registration_model", "fit_shape", "find_run_folder", "train"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tf_lungreg.data.cache import PreparedScan, prepare_scans
 from tf_lungreg.data.cohort import Cohort, Scan, load_cohort, phase_pairs, split_patients
+from tf_lungreg.data.io import load_header
 from tf_lungreg.evaluation import PreparedPair
+from tf_lungreg.geometry import network_frame
 from tf_lungreg.training.config import TrainingConfig
 
 
@@ -24,6 +26,23 @@ class TrainingData:
     train: list[PreparedScan]
     validation: list[PreparedPair]
     shared: bool
+
+
+def fit_shape(config: TrainingConfig) -> TrainingConfig:
+    """The settings with a grid that is no larger than the largest image of the cohort.
+
+    Beyond an image there is only its continued border, which takes time and teaches nothing.
+
+    Args:
+        config: resolved settings; their shape is the most that is taken.
+
+    Raises:
+        InputError, MissingFileError: the cohort cannot be used.
+    """
+    frames = [load_header(scan.image) for scan in load_cohort(config.cohort).scans]
+    extents = [network_frame(frame, frame, config.spacing)[0].shape for frame in frames]
+    needed = (max(sizes) for sizes in zip(*extents))
+    return replace(config, shape=tuple(map(min, zip(config.shape, needed))))
 
 
 def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingData:
