@@ -67,9 +67,7 @@ def test_every_relative_link_leads_to_a_file(page):
 
 
 def test_the_readmes_python_runs():
-    import tensorflow as tf
-
     block = next(b for b in code_blocks(ROOT / "README.md", "python") if "build_" in b)
-    names = {name: tf.random.uniform((1, 16, 16, 16, 1)) for name in ("moving", "fixed")}
+    names = {}
     exec(block, names)
     assert set(names["out"]) == {"warped", "grid", "affine", "spatial_gradients"}

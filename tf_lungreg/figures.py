@@ -52,7 +52,8 @@ def registration_figure(
     plain_y, plain_x = np.meshgrid(*[np.arange(n) for n in reference.shape], indexing="ij")
     aspect = spacing[rows] / spacing[columns]
     height = reference.shape[0] * aspect / reference.shape[1]
-    figure = Figure(figsize=(14, 14 / 4 * height + 0.5), layout="constrained")
+    width = min(14, 16 / height)  # no panel is higher than 4 inches
+    figure = Figure(figsize=(width, width / 4 * height + 0.5), layout="constrained")
     panels = figure.subplots(1, 4)
     titles = ("Reference", "Moving", "Warped", "Difference (reference - warped)")
     for panel, image in zip(panels, (reference, moving, warped)):
@@ -142,6 +143,7 @@ def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_ylim(bottom=0)
+        panel.ticklabel_format(axis="y", scilimits=(-3, 3))
         panel.grid(alpha=0.3)
     figure.axes[0].legend()
     return figure

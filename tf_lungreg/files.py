@@ -21,7 +21,7 @@ def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
     """
     path = Path(path)
     if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"{path}: already exists; choose another name or ask for overwriting.")
+        raise InputError(f"{path}: already exists; choose another name, or --overwrite.")
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
             "choose another folder."
         )
     if found and not overwrite:
-        raise InputError(f"{path}: already exists; choose another folder or ask for overwriting.")
+        raise InputError(f"{path}: already exists; choose another folder, or --overwrite.")
 
 
 @contextlib.contextmanager
@@ -115,6 +115,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+
+
+def check_folder(path: str | os.PathLike) -> None:
+    """Refuses a name at which no folder is or can be, before long work is done for it.
+
+    Raises:
+        InputError: the name, or one above it, is a file's.
+    """
+    for name in (Path(path), *Path(path).parents):
+        if name.exists() and not name.is_dir():
+            raise InputError(f"{name}: is a file; the name of a folder is needed.")
 
 
 def _make_parent(path: Path) -> None:

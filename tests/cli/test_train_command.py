@@ -140,6 +140,8 @@ def test_a_bad_cohort_is_one_line_and_nothing_is_written(copy, here, capsys, dam
         (["--no-affine", "--no-deformable"], "--no-affine"),
         (["--shape", "2", "2", "2"], "shape"),
         (["--epochs", "0"], "epochs"),
+        (["--seed", "-1"], "seed"),
+        (["--seed", str(10**20)], "seed"),
     ],
 )
 def test_a_bad_flag_is_one_line_and_nothing_is_written(here, capsys, flags, word):
@@ -147,6 +149,42 @@ def test_a_bad_flag_is_one_line_and_nothing_is_written(here, capsys, flags, word
     error = capsys.readouterr().err.strip()
     assert error.count("\n") == 0 and word in error
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "flags, word",
+    [
+        (["--models", "file"], "file: is a file"),
+        (["--models", "file/below"], "file: is a file"),
+        (["--runs", "file/below"], "file: is a file"),
+        (["--name", "../out"], "--name"),
+        (["--name", ""], "--name"),
+        (["--name", "a/b"], "--name"),
+    ],
+)
+def test_a_bad_place_for_results_is_one_line_before_any_work(
+    cohort, tiny, here, capsys, flags, word
+):
+    (here / "file").write_text("mine")
+    assert main(["train", "--cohort", str(cohort), "--preset", tiny, *flags]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0 and word in error
+    assert [p.name for p in here.iterdir()] == ["file"]
+
+
+def test_a_phantom_below_a_file_is_refused(here, capsys):
+    (here / "file").write_text("mine")
+    assert main(["phantom", "--out", "file/below", "--shape", "16", "16", "16"]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_too_much_for_the_memory_is_one_line(here, capsys, monkeypatch):
+    def demand(*_, **__):
+        raise MemoryError("Unable to allocate 909 TiB")
+
+    monkeypatch.setattr("tf_lungreg.data.phantom.write_phantom_cohort", demand)
+    assert main(["phantom", "--out", "big"]) == 2
+    assert "909 TiB" in capsys.readouterr().err
 
 
 def test_an_unknown_flag_or_verb_exits_with_2(capsys):

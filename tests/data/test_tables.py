@@ -30,7 +30,7 @@ def test_the_delimiter_follows_the_suffix_or_the_caller(tmp_path):
         ("", ["no rows"]),
         ("\n \n", ["no rows"]),
         ("name,x\n", ["no rows", "needed"]),
-        ("name;x\na;1\n", ["no column 'name', 'x'", "'name;x'", "needed"]),
+        ("name;x\na;1\n", ["no column 'name', 'x'", "'name;x'", "commas"]),
         ("name,X\na,1\n", ["no column 'x'", "'X'"]),
         ("name,x,x\na,1,2\n", ["'x' appears twice"]),
         ("name,x\na,1\nb\n", ["line 3", "1 cells", "2 are needed"]),

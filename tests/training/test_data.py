@@ -35,6 +35,7 @@ def test_patients_are_split_and_pairs_are_inhale_and_exhale(cohort, tiny):
     validation = {fixed.scan.participant for fixed, _ in data.validation}
     assert len(train) == 3 and len(validation) == 1 and not train & validation
     assert len(data.train) == 6 and not data.shared
+    assert sorted(data.pairs) == [(m, f) for m in range(6) for f in range(6) if m != f]
     for fixed, moving in data.validation:
         assert (fixed.scan.phase, moving.scan.phase) == ("inhale", "exhale")
         assert fixed.scan.participant == moving.scan.participant
@@ -63,6 +64,11 @@ def test_few_patients_are_validated_on_and_that_is_known(cohort, tiny, tmp_path)
     few = subset(cohort, tmp_path / "few", lambda r: r["participant_id"] in keep, columns)
     data = load(few, tiny)
     assert data.shared and len(data.train) == 4 and len(data.validation) == 2
+    for moving, fixed in data.pairs:  # between two patients there is little to learn
+        assert data.train[moving].scan.participant == data.train[fixed].scan.participant
+    assert len(data.pairs) == 4
+    config = TrainingConfig(cohort=str(few), preset=tiny, pairs="all").resolved()
+    assert len(load_training_data(config, None).pairs) == 4 * 3
 
 
 def test_a_scan_without_a_mask_is_prepared_without(cohort, tiny, tmp_path):

@@ -23,6 +23,7 @@ def test_the_preset_fills_what_is_not_given():
         ({"similarity": "ssd"}, "mse"),
         ({"anchor": "middle"}, "corner, center, ends"),
         ({"affine": False, "deformable": False}, "--no-affine"),
+        ({"pairs": "some"}, "auto, all, patient"),
         ({"epochs": 0}, "epochs"),
         ({"batch": -1}, "batch"),
         ({"alpha": -1.0}, "alpha"),

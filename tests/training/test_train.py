@@ -37,7 +37,7 @@ def test_a_training_writes_everything_and_the_same_seed_the_same_losses(
     settings = json.loads((run / "config.json").read_text())["settings"]
     assert settings["seed"] == 0 and settings["gamma"] == 0.5
     assert list((run / "tensorboard").rglob("events*"))
-    page = (run / "report.html").read_text()
+    page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 5 and "http" not in page
 
     history = read_history(tmp_path / "a")

@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"tf-lungreg {options.verb}: not enough memory: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\ntf-lungreg {options.verb}: interrupted", file=sys.stderr)
         return 130

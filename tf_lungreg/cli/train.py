@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     data = parser.add_argument_group("data")
     setting(data, "--window", "auto (default), paper, or LOW HIGH intensities", nargs="+")
+    setting(
+        data,
+        "--pairs",
+        "all, patient (both images of one), auto (default): all, but patient "
+        "with fewer than four patients",
+    )
     three = {"nargs": 3, "metavar": ("D", "H", "W")}
     setting(data, "--spacing", "voxel size in mm (default: the preset's)", type=float, **three)
     setting(

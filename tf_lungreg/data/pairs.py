@@ -14,23 +14,21 @@ def stack_images(images: Sequence[np.ndarray]) -> tf.Tensor:
         return tf.convert_to_tensor(np.stack(images)[..., np.newaxis], tf.float32)
 
 
-def draw_pairs(seed: int, step, batch: int, count: int) -> tf.Tensor:
-    """Random ordered pairs of two different images, a function of seed and step alone.
+def draw_pairs(seed: int, step, batch: int, pairs: tf.Tensor) -> tf.Tensor:
+    """Random pairs of a list, a function of seed and step alone.
 
     Args:
         seed: of the run.
         step: number of the training step, an integer or an integer tensor.
         batch: how many pairs.
-        count: how many images there are, at least 2.
+        pairs: int32 tensor of shape (count, 2), the moving and the fixed image of each pair.
 
     Returns:
-        int32 tensor of shape (batch, 2): the moving and the fixed image of each pair.
+        int32 tensor of shape (batch, 2).
     """
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
-    draws = tf.random.stateless_uniform((batch,), key, 0, count * (count - 1), tf.int32)
-    moving = draws // (count - 1)
-    other = draws % (count - 1)  # the place among the images that are not `moving`
-    return tf.stack([moving, other + tf.cast(other >= moving, tf.int32)], axis=-1)
+    draws = tf.random.stateless_uniform((batch,), key, 0, tf.shape(pairs)[0], tf.int32)
+    return tf.gather(pairs, draws)
 
 
 def pair_inputs(images: tf.Tensor, pairs: tf.Tensor):
@@ -56,18 +54,22 @@ def pair_inputs(images: tf.Tensor, pairs: tf.Tensor):
 
 
 def training_pairs(
-    images: tf.Tensor, seed: int, batch: int, first_step: int = 0
+    images: tf.Tensor,
+    pairs: Sequence[tuple[int, int]],
+    seed: int,
+    batch: int,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches of random pairs from ``first_step`` on.
+    """Endless batches of random ones of the (moving, fixed) pairs, from ``first_step`` on.
 
     Step n of a run that was resumed sees the pairs of step n of one that was not.
     """
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    count = int(images.shape[0])
+    listed = tf.constant(pairs, tf.int32)
 
     def load(step):
-        return pair_inputs(images, draw_pairs(seed, step, batch, count))
+        return pair_inputs(images, draw_pairs(seed, step, batch, listed))
 
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 

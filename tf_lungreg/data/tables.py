@@ -171,7 +171,8 @@ def _check_columns(path: Path, columns: list[str], required: Sequence[str]) -> N
     if missing:
         raise InputError(
             f"{path}: no column {', '.join(map(repr, missing))}; the header has "
-            f"{', '.join(map(repr, columns))}, {', '.join(map(repr, required))} are needed."
+            f"{', '.join(map(repr, columns))}. Needed: {', '.join(map(repr, required))}, "
+            f"separated by {'tabs' if _delimiter(path) != ',' else 'commas'}."
         )
 
 

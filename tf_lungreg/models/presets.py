@@ -77,8 +77,8 @@ PRESETS = {
         epochs=20,
         steps=40,
         batch=1,
-        lr_patience=4,
-        stop_patience=12,
+        lr_patience=8,
+        stop_patience=20,
     ),
 }
 

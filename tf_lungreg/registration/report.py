@@ -125,10 +125,10 @@ def _sliders(views: list[PlaneView], start: str) -> str:
         "</span> blue where the moving one is. Left of the line: the moving image "
         f"{start}; right of it: registered.</p>"
         f'<div class="compare"><div class="planes">{planes}</div>'
-        '<label>after <input type="range" min="0" max="100" value="50" '
+        '<label>all registered <input type="range" min="0" max="100" value="50" '
         'aria-label="how much is shown before registration" '
         "oninput=\"this.closest('.compare').style.setProperty('--at', this.value + '%')\">"
-        " before</label></div>"
+        " all before</label></div>"
     )
 
 

@@ -45,7 +45,7 @@ class PlaneView:
 
 
 def plane_views(result: RegistrationResult) -> list[PlaneView]:
-    """Slices along the fixed image's own axes, through the lung's or the volume's middle."""
+    """Slices along the fixed image's own axes, where there is most lung, or in the middle."""
     window = result.metrics["settings"]["window"]
     images = []  # how to see each image at world points
     for volume in (result.fixed, result.moving):
@@ -54,7 +54,7 @@ def plane_views(result: RegistrationResult) -> list[PlaneView]:
     fixed, moving = images
     middle = (np.array(result.fixed.data.shape) - 1) / 2
     if result.lung is not None:
-        middle = np.argwhere(result.lung.data).mean(axis=0)
+        middle = _fullest(result.lung.data)
     views = []
     for name, codes in PLANES.items():
         frame = _plane(result.fixed.frame, codes, middle)
@@ -75,6 +75,12 @@ def plane_views(result: RegistrationResult) -> list[PlaneView]:
             )
         )
     return views
+
+
+def _fullest(lung: np.ndarray) -> np.ndarray:
+    """The voxel coordinates whose three slices show the most lung, (3,)."""
+    others = ((1, 2), (0, 2), (0, 1))
+    return np.array([np.argmax(lung.sum(axis=axes)) for axes in others], dtype=float)
 
 
 def _sample(volume: Volume, points: np.ndarray, interpolation: str = "linear") -> np.ndarray:

@@ -12,6 +12,8 @@ from tf_lungreg.losses import find_similarity
 from tf_lungreg.models import find_preset
 from tf_lungreg.ops import check_anchor
 
+PAIRS = ("auto", "all", "patient")
+
 # What a preset decides where the user does not.
 _OF_PRESET = (
     *("alpha", "beta", "gamma", "epochs", "steps", "batch", "lr_patience", "stop_patience"),
@@ -41,6 +43,8 @@ class TrainingConfig:
         stop_patience: epochs without improvement until training stops.
         spacing: voxel size in mm along D, H, W.
         shape: size in voxels.
+        pairs: what training draws from: ``"all"`` ordered pairs of images, those of one
+            ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
         window: ``"auto"``, ``"paper"`` or (low, high).
         seed: of the split, the weights and the order of pairs.
         init_from: model whose weights training begins with.
@@ -63,6 +67,7 @@ class TrainingConfig:
     stop_patience: int | None = None
     spacing: tuple[float, float, float] | None = None
     shape: tuple[int, int, int] | None = None
+    pairs: str = "auto"
     window: str | tuple[float, float] = "auto"
     seed: int = 0
     init_from: str | None = None
@@ -82,6 +87,8 @@ class TrainingConfig:
     def _check(self):
         find_similarity(self.similarity)
         check_anchor(self.anchor)
+        if self.pairs not in PAIRS:
+            raise InputError(f"pairs: one of {', '.join(PAIRS)} is needed, not {self.pairs!r}.")
         if not (self.affine or self.deformable):
             raise InputError("--no-affine and --no-deformable leave no transform to learn.")
         for name in ("epochs", "steps", "batch", "lr_patience", "stop_patience"):
@@ -90,6 +97,8 @@ class TrainingConfig:
         for name in ("alpha", "beta", "gamma"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise InputError(f"{name}: 0 or more is needed, not {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed: 0 to 2**32 - 1 is needed, not {self.seed}.")
         if not 0 < self.learning_rate < np.inf:
             raise InputError(f"learning_rate: more than 0 is needed, not {self.learning_rate}.")
         if len(self.shape) != 3 or min(self.shape) < 8:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tf_lungreg.data.cache import PreparedScan, prepare_scans
-from tf_lungreg.data.cohort import Cohort, Scan, load_cohort, phase_pairs, split_patients
+from tf_lungreg.data.cohort import (
+    Cohort,
+    Scan,
+    load_cohort,
+    phase_pairs,
+    split_patients,
+)
 from tf_lungreg.data.io import load_header
 from tf_lungreg.evaluation import PreparedPair
 from tf_lungreg.geometry import network_frame
@@ -19,11 +26,13 @@ class TrainingData:
 
     Attributes:
         train: images to learn from.
+        pairs: numbers of the (moving, fixed) images in ``train`` that pairs are drawn from.
         validation: pairs (fixed, moving) to watch and to evaluate.
         shared: whether validation is on what was trained on.
     """
 
     train: list[PreparedScan]
+    pairs: list[tuple[int, int]]
     validation: list[PreparedPair]
     shared: bool
 
@@ -63,11 +72,25 @@ def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingDa
     needed = {scan.name: scan for scan in [*train.scans, *(s for pair in pairs for s in pair)]}
     prepared = prepare_scans(needed.values(), config.spacing, config.shape, config.window, cache)
     by_name = dict(zip(needed, prepared))
+    shared = bool(set(train.participants) & set(validation.participants))
+    within = config.pairs == "patient" or (config.pairs == "auto" and shared)
     return TrainingData(
         train=[by_name[scan.name] for scan in train.scans],
+        pairs=_training_pairs(train, within),
         validation=[(by_name[fixed.name], by_name[moving.name]) for fixed, moving in pairs],
-        shared=bool(set(train.participants) & set(validation.participants)),
+        shared=shared,
     )
+
+
+def _training_pairs(cohort: Cohort, within: bool) -> list[tuple[int, int]]:
+    """Ordered pairs of two different images: any two, or those within a patient, if there are any.
+
+    Among few patients the pairs between them would be most of all pairs, and the least alike.
+    """
+    every = list(itertools.permutations(range(len(cohort.scans)), 2))
+    patients = [scan.participant for scan in cohort.scans]
+    same = [(moving, fixed) for moving, fixed in every if patients[moving] == patients[fixed]]
+    return same if within and same else every
 
 
 def _validation_pairs(cohort: Cohort) -> list[tuple[Scan, Scan]]:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_folder
 from tf_lungreg.training.config import TrainingConfig
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -29,13 +30,16 @@ def find_run_folder(
         overwrite: throw away a run of that name; a folder that is no run's stays.
 
     Raises:
-        InputError: a run of that name has ended or was interrupted with other settings, or the
-            folder holds something else.
+        InputError: the name cannot be a folder's, a run of that name has ended or was
+            interrupted with other settings, or the folder holds something else.
     """
+    check_folder(runs)
     if name is None:
         base = f"{Path(config.cohort).resolve().name}-{config.preset}"
         names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
         return next(runs / n for n in names if _problem(runs / n, config) is None)
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise InputError(f"--name: a plain name is needed, without folders, not {name!r}.")
     folder = runs / name
     problem = _problem(folder, config)
     if problem and overwrite and (folder / CONFIG).exists():

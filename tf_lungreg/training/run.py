@@ -12,7 +12,7 @@ from tf_lungreg.data.pairs import fixed_pairs, stack_images, training_pairs
 from tf_lungreg.errors import InputError
 from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.export import export_model, load_model
-from tf_lungreg.files import write_json
+from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import assign_weights
 from tf_lungreg.report import write_training_report
@@ -43,6 +43,7 @@ def train(config: TrainingConfig, run: Path, models: Path, cache: Path | None = 
             nothing was written; or the training came to nothing.
     """
     started = time.monotonic()
+    check_folder(models)
     data = load_training_data(config, cache)
     start_weights = load_model(config.init_from) if config.init_from else None
     record = {"settings": dataclasses.asdict(config), "software": software()}
@@ -103,7 +104,9 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
     if stopped or progress.epoch >= config.epochs:
         return
     model.fit(
-        training_pairs(images, config.seed, config.batch, progress.epoch * config.steps),
+        training_pairs(
+            images, data.pairs, config.seed, config.batch, progress.epoch * config.steps
+        ),
         epochs=config.epochs,
         initial_epoch=progress.epoch,
         steps_per_epoch=config.steps,

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tf_lungreg.data.phantom.subject import FIELD_OF_VIEW, PHASES, Subject, make_subject
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_folder
 
 GENERATOR = "tf_lungreg phantom"
 VERSION = 1  # of the generator: raised whenever the same seed gives other files
@@ -55,6 +56,7 @@ def write_phantom_cohort(
     """
     out = Path(out).absolute()
     subjects, shape, seed = _check_arguments(subjects, shape, seed)
+    check_folder(out)
     _check_target(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
@@ -101,7 +103,7 @@ def _check_target(out, overwrite):
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
-        raise InputError(f"{out} exists; name another folder or ask to overwrite it.")
+        raise InputError(f"{out}: already exists; choose another folder, or --overwrite.")
     try:
         generator = json.loads((out / _DESCRIPTION).read_text())["GeneratedBy"][0]["Name"]
     except (OSError, ValueError, LookupError, TypeError):
