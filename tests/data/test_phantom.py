@@ -162,7 +162,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path):
     folder = tmp_path / "cohort"
     write_phantom_cohort(folder, 1, SMALL, seed=0, progress=False)
     before = file_bytes(folder)
-    with pytest.raises(InputError, match="cohort exists"):
+    with pytest.raises(InputError, match="cohort: already exists"):
         write_phantom_cohort(folder, 1, SMALL, seed=1, progress=False)
     assert file_bytes(folder) == before
     write_phantom_cohort(folder, 1, SMALL, seed=1, overwrite=True, progress=False)
