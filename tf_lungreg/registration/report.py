@@ -25,9 +25,10 @@ table { margin-bottom: 1.2rem; } details { margin: 0; } td + td { white-space: n
 .verdict.check { background: #fff6dd; border-color: #d9a400; }
 .verdict.failed { background: #fde8e6; border-color: #c0291b; }
 .compare { --at: 50%; }
-.compare .planes { display: grid; gap: 1rem; align-items: end;
-                   grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); }
-.compare figure { margin: 0; } .compare figcaption { color: #5b6670; }
+.compare .planes { display: flex; flex-wrap: wrap; gap: 1rem; align-items: end; }
+.compare figure { margin: 0; max-width: 100%;  /* as wide as gives all the same height */
+                  flex: var(--shape) 1 calc(14rem * var(--shape)); }
+.compare figcaption { color: #5b6670; }
 .compare .stack { position: relative; background: #000; line-height: 0; }
 .compare .stack img { width: 100%; max-height: 75vh; object-fit: contain; }
 .compare .stack .over { position: absolute; inset: 0; height: 100%;
@@ -114,7 +115,8 @@ def _sliders(views: list[PlaneView], start: str) -> str:
     for view in views:
         fixed, before, after = (v[0] for v in (view.fixed, view.before, view.after))
         planes += (
-            f'<figure><div class="stack"><img alt="{view.name}, after" '
+            f'<figure style="--shape: {fixed.shape[1] / fixed.shape[0]:.3f}">'
+            f'<div class="stack"><img alt="{view.name}, after" '
             f'src="{_png(overlay(fixed, after))}"><img class="over" alt="{view.name}, before" '
             f'src="{_png(overlay(fixed, before))}"></div><figcaption>{view.name}</figcaption>'
             "</figure>"
