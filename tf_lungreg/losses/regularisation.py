@@ -1,26 +1,12 @@
-"""The terms of the loss, Eq. 4: similarity of the images, and the regularisation of A and Φ.
-
-Each function takes ``(true, predicted)``, as Keras calls it, and returns one value a pair,
-``(batch,)``; Keras takes their mean.
-"""
+"""The regularisation of A and Φ in Eq. 4, and the folding term."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from tf_lungreg import ops
-from tf_lungreg.errors import InputError
-
-_VOXELS = (1, 2, 3, 4)
 
 FOLDING_MARGIN = 0.1
-
-
-def mse(fixed: tf.Tensor, warped: tf.Tensor) -> tf.Tensor:
-    """``‖R - W(S, G)‖²`` divided by the number of voxels; volumes (batch, D, H, W, 1)."""
-    return tf.reduce_mean(tf.math.squared_difference(fixed, warped), axis=_VOXELS)
 
 
 def affine_l1(identity: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
@@ -34,7 +20,7 @@ def spatial_gradients_l1(ones: tf.Tensor, spatial_gradients: tf.Tensor) -> tf.Te
     The same reduction as the image term's, the sum over the three axes and the mean over voxels,
     so that the ratio of the two does not depend on the size of the volume.
     """
-    return 3 * tf.reduce_mean(tf.abs(spatial_gradients - ones), axis=_VOXELS)
+    return 3 * tf.reduce_mean(tf.abs(spatial_gradients - ones), axis=(1, 2, 3, 4))
 
 
 def folding(_, grid: tf.Tensor) -> tf.Tensor:
@@ -45,17 +31,3 @@ def folding(_, grid: tf.Tensor) -> tf.Tensor:
     """
     shortfall = tf.nn.relu(FOLDING_MARGIN - ops.jacobian_determinant(grid))
     return tf.reduce_mean(shortfall, axis=(1, 2, 3)) / FOLDING_MARGIN
-
-
-SIMILARITIES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {"mse": mse}
-
-
-def find_similarity(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The image term of that name.
-
-    Raises:
-        InputError: there is none; the message lists those there are.
-    """
-    if name not in SIMILARITIES:
-        raise InputError(f"similarity: one of {', '.join(SIMILARITIES)} is needed, not {name!r}.")
-    return SIMILARITIES[name]
