@@ -23,11 +23,13 @@ class Progress:
         epoch: epochs completed.
         history: the logs of each of them.
         callbacks: state of the callbacks that wait for an improvement, by class name.
+        step: batches completed of the epoch after those, where the training was terminated in it.
     """
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     callbacks: dict[str, dict[str, float]] = field(default_factory=dict)
+    step: int = 0
 
 
 def save_checkpoint(path: Path, model: tf.keras.Model, progress: Progress) -> None:
@@ -45,17 +47,33 @@ def load_checkpoint(path: Path, model: tf.keras.Model) -> Progress:
     Raises:
         InputError: the file cannot be read or is of another network.
     """
-    try:
-        with np.load(path) as file:
-            content = dict(file)
-        progress = Progress(**json.loads(str(content.pop("progress"))))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a checkpoint that can be read ({error}).") from error
-    weights = {n[len("weight/") :]: v for n, v in content.items() if n.startswith("weight/")}
-    assign_weights(model, weights, str(path))
+    content, progress = _read(path)
+    assign_weights(model, _weights(content), str(path))
     for number, variable in enumerate(_optimizer_variables(model)):
         variable.assign(content[f"optimizer/{number}"])
     return progress
+
+
+def load_weights(path: Path, model: tf.keras.Model) -> None:
+    """Sets the weights of a model, compiled or not, to those of a checkpoint.
+
+    Raises:
+        InputError: the file cannot be read or is of another network.
+    """
+    assign_weights(model, _weights(_read(path)[0]), str(path))
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
+    try:
+        with np.load(path) as file:
+            content = dict(file)
+        return content, Progress(**json.loads(str(content.pop("progress"))))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a checkpoint that can be read ({error}).") from error
+
+
+def _weights(content: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {n[len("weight/") :]: v for n, v in content.items() if n.startswith("weight/")}
 
 
 def _optimizer_variables(model):

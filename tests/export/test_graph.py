@@ -1,0 +1,121 @@
+"""The graph that is exported, run as TensorFlow Serving runs it: a session that feeds tensors."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+
+NEEDS_PYTHON = {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
+
+
+@pytest.fixture
+def serve(exported):
+    """Runs a signature; the feeds are not compared with its shapes, as in TensorFlow Serving."""
+    with tf.Graph().as_default() as graph:
+        session, load = tf.compat.v1.Session(graph=graph), tf.compat.v1.saved_model.load
+        signatures = load(session, ["serve"], str(exported.version)).signature_def
+
+    def run(signature, **inputs):
+        definition = signatures[signature]
+        assert set(definition.inputs) == set(inputs)
+        options = config_pb2.CallableOptions(
+            feed=[definition.inputs[name].name for name in inputs],
+            fetch=[info.name for info in definition.outputs.values()],
+        )
+        values = session._make_callable_from_options(options)(*inputs.values())
+        return dict(zip(definition.outputs, values))
+
+    yield run
+    session.close()
+
+
+@pytest.fixture
+def pair(rng):
+    return {n: rng.uniform(size=(2, 9, 17, 12, 1)).astype(np.float32) for n in ("moving", "fixed")}
+
+
+def test_a_session_gives_the_models_outputs(exported, serve, pair):
+    found = serve("serving_default", **pair)
+    expected = exported.model({k: tf.constant(v) for k, v in pair.items()})
+    assert set(found) == {"warped", "grid", "affine", "spatial_gradients"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_card_comes_as_json(exported, serve):
+    file = exported.version / "assets.extra" / "model_card.json"
+    first, second = serve("card", query=np.zeros(2, np.int32))["card"]
+    assert first == second
+    assert json.loads(first) == json.loads(file.read_text(encoding="utf-8"))
+
+
+def broken(pair, how):
+    moving, fixed = pair["moving"], pair["fixed"].copy()
+    if how in ("nan", "inf"):
+        fixed[1, 3, 4, 5, 0] = float(how)
+    return {
+        "other shape": {"moving": moving, "fixed": fixed[:, :, :9]},
+        "other batch": {"moving": moving, "fixed": fixed[:1]},
+        "no channel": {"moving": moving[..., 0], "fixed": fixed[..., 0]},
+        "two channels": {k: np.repeat(v, 2, axis=-1) for k, v in pair.items()},
+        "empty": {k: v[:, :0] for k, v in pair.items()},
+    }.get(how, {"moving": moving, "fixed": fixed})
+
+
+@pytest.mark.parametrize(
+    "how, word",
+    [
+        ("nan", "fixed: not all values are finite"),
+        ("inf", "fixed: not all values are finite"),
+        ("other shape", "one shape is needed"),
+        ("other batch", "one shape is needed"),
+        ("no channel", "expected shape"),
+        ("two channels", "expected shape"),
+        ("empty", "every axis needs a voxel"),
+    ],
+)
+def test_the_graph_itself_refuses_what_it_cannot_register(serve, pair, how, word):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=word):
+        serve("serving_default", **broken(pair, how))
+    assert np.isfinite(serve("serving_default", **pair)["warped"]).all()
+
+
+@pytest.mark.parametrize("signature", ["warp", "warp_labels"])
+def test_sampling_refuses_what_does_not_fit(serve, rng, signature):
+    volume = rng.uniform(size=(2, 5, 6, 7, 1)).astype(np.float32)
+    grid = rng.uniform(0, 4, (2, 3, 4, 5, 3)).astype(np.float32)
+    assert serve(signature, volume=volume, grid=grid)["warped"].shape == (2, 3, 4, 5, 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one batch size is needed"):
+        serve(signature, volume=volume, grid=grid[:1])
+    grid[0, 0, 0, 0, 0] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="grid: not all values are finite"):
+        serve(signature, volume=volume, grid=grid)
+
+
+def read_graph(exported):
+    file = exported.version / "saved_model.pb"
+    return saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0]
+
+
+def test_every_operation_is_tensorflows_own(exported):
+    graph = read_graph(exported).graph_def
+    functions = {f.signature.name for f in graph.library.function}
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    operations = {node.op for node in nodes} - functions
+    assert "Conv3D" in operations and "CheckNumerics" in operations
+    own = {name for name in dir(tf.raw_ops) if not name.startswith("_")}
+    assert operations <= own, operations - own
+    assert not operations & NEEDS_PYTHON
+    assert not [name for name in operations if name.startswith("Xla")]
+    compiled = [n.name for n in nodes if n.attr["_XlaMustCompile"].b]
+    compiled += [f.signature.name for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    assert compiled == []
+
+
+def test_batch_and_extent_are_free(exported):
+    signatures = read_graph(exported).signature_def
+    for name in ("moving", "fixed"):
+        shape = tf.TensorShape(signatures["serving_default"].inputs[name].tensor_shape)
+        assert shape.as_list() == [None, None, None, None, 1]

@@ -1,0 +1,67 @@
+"""A tiny model, exported, and servers on free ports of this machine."""
+
+import subprocess
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Folder of a model that is not the identity, though nobody trained it."""
+    from tf_lungreg.export import export_model
+    from tf_lungreg.models import build_registration_model
+
+    model = build_registration_model("small")
+    rng = np.random.default_rng(0)
+    for name in ("gradient_logits", "affine_parameters"):
+        layer = model.get_layer(name)
+        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
+    settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
+    base = tmp_path_factory.mktemp("models") / "lungreg"
+    (base / "2").mkdir(parents=True)
+    return export_model(model, base, {"settings": settings}).parent
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for this machine, as serving/README.md makes one."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = SimpleNamespace(certificate=folder / "server.crt", key=folder / "server.key")
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    words += ["-keyout", str(files.key), "-out", str(files.certificate)]
+    subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+    return files
+
+
+@pytest.fixture(scope="session")
+def address(exported):
+    """A server that no test stops."""
+    from tf_lungreg.serving.server import start_server
+
+    server = start_server(exported, port=0)
+    yield server.address
+    server.grpc_server.stop(grace=None).wait()
+
+
+@pytest.fixture
+def start(exported):
+    """Starts servers that are stopped when the test ends."""
+    from tf_lungreg.serving.server import start_server
+
+    running = []
+
+    def start(model=exported, **kwargs):
+        running.append(start_server(model, **{"port": 0, **kwargs}))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.grpc_server.stop(grace=None).wait()
+
+
+@pytest.fixture
+def pair(rng):
+    return {n: rng.uniform(size=(1, 12, 20, 16, 1)).astype(np.float32) for n in ("moving", "fixed")}

@@ -1,0 +1,96 @@
+"""What an exported model offers: registration, sampling and its own card, each as one graph.
+
+TensorFlow Serving does not compare what it is sent with a signature's shapes, and a NaN spreads
+over the whole volume through the normalizations; so the graphs check their inputs themselves.
+"""
+
+from __future__ import annotations
+
+import json
+
+import tensorflow as tf
+
+from tf_lungreg import ops
+from tf_lungreg.models.weights import named_weights
+
+_VOLUME = tf.TensorSpec((None, None, None, None, 1), tf.float32)
+_GRID = tf.TensorSpec((None, None, None, None, 3), tf.float32)
+
+
+class RegistrationModule(tf.Module):
+    """What is exported: the functions, and the weights by name.
+
+    Args:
+        model: of :func:`tf_lungreg.models.build_registration_model`.
+        card: what a user of the model must know of it.
+    """
+
+    def __init__(self, model: tf.keras.Model, card: dict):
+        super().__init__()
+        self.weights = {
+            name: v if isinstance(v, tf.Variable) else v.value  # Keras 3 wraps the variable
+            for name, v in named_weights(model).items()
+        }
+        self._model = model
+        self._card = json.dumps(card)
+
+    def signatures(self) -> dict:
+        """The functions under the names that TensorFlow Serving knows them by.
+
+        - ``serving_default``: ``moving``, ``fixed`` → ``warped``, ``grid``, ``affine``,
+          ``spatial_gradients``, as the Keras model gives them;
+        - ``warp``, ``warp_labels``: ``volume``, ``grid`` → ``warped``, linear and nearest;
+        - ``card``: ``query``, (batch,), of any value → ``card``, (batch,), the model card as JSON,
+          for a client without the files. (A server that batches needs inputs and their size.)
+
+        Volumes are (batch, D, H, W, 1), grids (batch, D', H', W', 3); all sizes are free.
+        """
+
+        @tf.function(input_signature=[_VOLUME, _VOLUME])
+        def register(moving, fixed):
+            moving, fixed = _checked("moving", moving, 1), _checked("fixed", fixed, 1)
+            sizes = tf.shape(moving), tf.shape(fixed)
+            with tf.control_dependencies([_same(*sizes, "moving and fixed: one shape")]):
+                pair = {"moving": tf.identity(moving), "fixed": tf.identity(fixed)}
+            return self._model(pair, training=False)
+
+        @tf.function(input_signature=[_VOLUME, _GRID])
+        def warp(volume, grid):
+            return {"warped": ops.warp(*_checked_sampling(volume, grid))}
+
+        @tf.function(input_signature=[_VOLUME, _GRID])
+        def warp_labels(volume, grid):
+            return {"warped": ops.warp(*_checked_sampling(volume, grid), "nearest")}
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32)])
+        def card(query):
+            return {"card": tf.fill(tf.shape(query), self._card)}
+
+        return {
+            "serving_default": register,
+            "warp": warp,
+            "warp_labels": warp_labels,
+            "card": card,
+        }
+
+
+def _checked_sampling(volume, grid):
+    """A volume and a grid that fit each other."""
+    volume, grid = _checked("volume", volume, 1), _checked("grid", grid, 3)
+    sizes = tf.shape(volume)[0], tf.shape(grid)[0]
+    with tf.control_dependencies([_same(*sizes, "volume and grid: one batch size")]):
+        return tf.identity(volume), tf.identity(grid)
+
+
+def _checked(name: str, tensor, channels: int):
+    """The tensor, where it has the right axes, is not empty and has finite values only."""
+    tensor = tf.ensure_shape(tensor, (None, None, None, None, channels), f"{name}_shape")
+    shape = tf.shape(tensor)
+    empty = [f"{name}: every axis needs a voxel, found", shape]
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(shape > 0), empty, 5)]):
+        return tf.debugging.assert_all_finite(tensor, f"{name}: not all values are finite")
+
+
+def _same(first, second, needed: str):
+    found = [f"{needed} is needed, found", first, "and", second]
+    return tf.debugging.Assert(tf.reduce_all(tf.equal(first, second)), found, summarize=5)

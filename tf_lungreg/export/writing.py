@@ -1,0 +1,68 @@
+"""Writing a model: the next version, whole or not at all, with its card and its warm-up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import tensorflow as tf
+
+from tf_lungreg.export.reading import CARD, list_versions
+from tf_lungreg.export.signatures import RegistrationModule
+from tf_lungreg.export.warmup import write_warmup
+from tf_lungreg.files import write_json
+
+# What is true of every model of this package; the rest of a card is the training's.
+_ABOUT = {
+    "description": "Registers a moving to a fixed 3D image: affine and dense smooth deformation.",
+    "intended_use": "Research. Not a medical device.",
+    "inputs": {
+        "moving, fixed": "(batch, D, H, W, 1) in [0, 1], axes (P, I, L), voxels of "
+        "settings.spacing mm, one shape",
+    },
+    "outputs": {
+        "warped": "moving(G(p)), (batch, D, H, W, 1)",
+        "grid": "G, in voxels of the moving image, (batch, D, H, W, 3)",
+        "affine": "A, on coordinates from -1 to 1 between the outermost voxels, (batch, 3, 4)",
+        "spatial_gradients": "the steps whose sums along each axis, anchored by "
+        "settings.anchor, are the deformable grid, (batch, D, H, W, 3)",
+    },
+}
+
+
+def export_model(model: tf.keras.Model, base: str | os.PathLike, card: dict) -> Path:
+    """Writes the next version of a model; what is there stays as it is.
+
+    Args:
+        model: of :func:`tf_lungreg.models.build_registration_model`.
+        base: the model's folder, which holds its versions.
+        card: what a user must know of this model besides what is true of all; kept as JSON.
+
+    Returns:
+        The version's folder.
+    """
+    base = Path(base)
+    base.mkdir(parents=True, exist_ok=True)
+    card = {**_ABOUT, **card}
+    module = RegistrationModule(model, card)
+    temporary = base / f".partial-{uuid.uuid4().hex[:8]}"
+    try:
+        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+        write_json(temporary / CARD, card)
+        write_warmup(temporary, base.name)
+        return _rename_to_next(temporary, base)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_to_next(temporary: Path, base: Path) -> Path:
+    """Gives the folder the next number, or one higher where another export was faster."""
+    while True:
+        version = base / str(max(list_versions(base), default=0) + 1)
+        try:
+            return temporary.rename(version)
+        except OSError:
+            if not version.exists():
+                raise

@@ -1,0 +1,5 @@
+"""Registration over gRPC: the client, and a local server with TensorFlow Serving's interface.
+
+Only the network's pass goes over the wire. Files are read, brought to the network's grid and
+resampled on the client's side, by the same code as without a server.
+"""

@@ -1,0 +1,54 @@
+"""A run that has ended, exported once more, for example on another stack."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.export import export_model
+from tf_lungreg.files import check_folder
+from tf_lungreg.models import build_registration_model
+from tf_lungreg.training.checkpoint import load_weights
+from tf_lungreg.training.folder import METRICS
+
+_NOT_MEASURED = ("settings", "software", "seconds", "model", "pairs")  # in a run's metrics
+
+
+def export_run(run: str | os.PathLike, models: str | os.PathLike) -> Path:
+    """Exports the best epoch of a training.
+
+    Args:
+        run: folder of a run that has ended.
+        models: folder of the model, in which it takes the next version.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        MissingFileError: there is no such run, or it has not ended.
+        InputError: its files cannot be read, or no folder can be at ``models``.
+    """
+    check_folder(models)
+    metrics = _read_metrics(Path(run))
+    settings = metrics["settings"]
+    model = build_registration_model(
+        settings["preset"], settings["affine"], settings["deformable"], settings["anchor"]
+    )
+    load_weights(Path(run) / "best.npz", model)
+    measured = {key: value for key, value in metrics.items() if key not in _NOT_MEASURED}
+    card = {"settings": settings, "software": metrics["software"], "metrics": measured}
+    return export_model(model, models, card)
+
+
+def _read_metrics(run: Path) -> dict:
+    file = run / METRICS
+    if not file.is_file():
+        raise MissingFileError(f"{file}: no such file; the folder of a run that ended is needed.")
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        metrics["settings"]["preset"], metrics["software"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file}: not the metrics of a training ({error}).") from error
+    return metrics
