@@ -33,12 +33,12 @@ def tiny(monkeypatch):
     from tf_lungreg.models import presets
 
     preset = presets.Preset(
-        encoder=(2, 4, 4, 2, 2),
-        dilations=(1, 1, 2, 3, 5),
-        decoder=(4, 2),
-        reduction=4,
+        network=presets.EncoderDecoder(
+            encoder=(2, 4, 4, 2, 2), dilations=(1, 1, 2, 3, 5), decoder=(4, 2), reduction=4
+        ),
         spacing=(15.0, 20.0, 20.0),
         shape=(16, 24, 24),
+        margin=0,
         alpha=1e-6,
         beta=1e-3,
         gamma=0.5,

@@ -112,6 +112,7 @@ def network_frame(
     shape: tuple[int, int, int] | None = None,
     init: str = "center",
     multiple: int = 8,
+    margin: int = 0,
 ) -> tuple[Frame, Frame]:
     """The two grids, of one shape, on which the network sees a pair.
 
@@ -125,10 +126,11 @@ def network_frame(
         moving: grid of the moving image.
         spacing: voxel size in mm along D, H, W, that of the model.
         shape: size in voxels, cropping or padding about the centre. Without it the fixed
-            image's whole extent, rounded up to a multiple of ``multiple``.
+            image's whole extent and the margin, rounded up to a multiple of ``multiple``.
         init: ``"center"`` puts each grid about its own image's centre; ``"world"`` keeps world
             positions, both grids about the fixed image's centre.
         multiple: what every axis is divisible by when ``shape`` is not given.
+        margin: voxels beyond the fixed image on every side when ``shape`` is not given.
 
     Returns:
         The frame in which to sample the fixed image and the one for the moving image.
@@ -141,7 +143,7 @@ def network_frame(
     if shape is None:
         extent = _world_extent(fixed)
         shape = tuple(
-            multiple * math.ceil(max(length / step, 2) / multiple - 1e-6)
+            multiple * math.ceil((max(length / step, 2) + 2 * margin) / multiple - 1e-6)
             for length, step in zip(extent, spacing)
         )
     origin = moving.center if init == "center" else fixed.center

@@ -120,3 +120,74 @@ def test_constant_layers(rng):
     np.testing.assert_array_equal(phi, np.ones((2, *SHAPE, 3)))
     matrix = layers.IdentityAffine()(volume(rng))
     np.testing.assert_array_equal(matrix, np.broadcast_to(np.eye(3, 4), (2, 3, 4)))
+
+
+def test_local_correlation(rng):
+    inputs = [volume(rng, 4), volume(rng, 4)]
+    found = check_layer(layers.LocalCorrelation3D(1), inputs, (2, *SHAPE, 27))
+    assert np.abs(found).max() <= 1 + 1e-5
+    same = layers.LocalCorrelation3D(1)([inputs[0], 5 * inputs[0]]).numpy()
+    np.testing.assert_allclose(same[..., 13], 1, atol=1e-5)  # contrast does not count
+
+
+def test_expected_shift(rng):
+    found = check_layer(layers.ExpectedShift(1), volume(rng, 27), (2, *SHAPE, 3), trainable=1)
+    assert np.abs(found).max() <= 1 + 1e-5
+
+
+def test_displacement_gradients(rng):
+    displacement = 0.2 * volume(rng, 3)
+    found = check_layer(layers.DisplacementGradients(), displacement, (2, *SHAPE, 3))
+    assert found.min() >= 0 and found.max() <= 2
+    steps = np.diff(displacement[..., 1], axis=2)
+    np.testing.assert_allclose(found[:, :, :-1, :, 1], 1 + np.tanh(steps), atol=1e-5)
+
+
+def test_displaced_sampling(rng):
+    maps, shift = volume(rng, 2), volume(rng, 3)
+    found = check_layer(layers.DisplacedSampling3D(), [maps, shift], (2, *SHAPE, 2))
+    expected = ops.warp(maps, ops.identity_grid(SHAPE) + shift)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_linear_upsampling_is_cut_to_the_volume(rng):
+    inputs = [volume(rng, 2), tf.zeros((2, 11, 16, 13, 1))]
+    layer = layers.LinearUpsampling3D(2.0)
+    found = layer(inputs)
+    np.testing.assert_allclose(found, 2 * ops.upsample(inputs[0])[:, :11, :, :13], atol=1e-6)
+    assert layer.get_config()["scale"] == 2.0
+
+
+def blocks_of(points_of_volume, block):
+    """Mean position of the voxels of each block, (d, h, w, 3)."""
+    for axis in range(3):
+        shape = list(points_of_volume.shape)
+        shape[axis : axis + 1] = [shape[axis] // block, block]
+        points_of_volume = points_of_volume.reshape(shape).mean(axis=axis + 1)
+    return points_of_volume
+
+
+def test_an_affine_fitted_to_blocks_is_that_of_the_volume(rng):
+    """The displacement of each block's centre under a known matrix gives the matrix again."""
+    matrix, shape, block = affine(rng)[:1], (16, 24, 20), 4
+    grid = ops.affine_grid(matrix, shape)[0].numpy()
+    identity = ops.identity_grid(shape)[0].numpy()
+    shift = (blocks_of(grid, block) - blocks_of(identity, block)) / block  # voxels of blocks
+    weights = rng.uniform(0.5, 1, size=(*shift.shape[:3], 1))
+    inputs = [tf.constant(x[None], tf.float32) for x in (shift, weights)]
+    found = layers.FittedAffine(block)(inputs)
+    np.testing.assert_allclose(found, matrix, atol=5e-3)  # the ridge prefers the identity
+
+
+def test_alignment_of_blocks_is_that_of_the_volume(rng):
+    """Coordinates of blocks, sampled at the inverse, are the inverse's of the blocks' places."""
+    shape, block = (16, 24, 20), 2
+    matrix = tf.constant([[[1.02, 0.05, 0, 0.04], [0, 0.97, -0.03, -0.05], [0.02, 0, 1.03, 0.02]]])
+    places = blocks_of(ops.identity_grid(shape)[0].numpy(), block)
+    layer = layers.BackAlignment3D(block)
+    found = layer([tf.constant(places[None]), matrix]).numpy()[0]
+    whole = np.vstack([matrix[0], [0, 0, 0, 1]])
+    inverse = tf.constant(np.linalg.inv(whole)[None, :3], tf.float32)
+    expected = blocks_of(ops.affine_grid(inverse, shape)[0].numpy(), block)
+    inner = (slice(3, -3),) * 3  # beyond the border there is nothing to sample
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-3)

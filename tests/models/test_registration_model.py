@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tf_lungreg.models.registration as registration
 from tf_lungreg.errors import InputError
-from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset
 from tf_lungreg.models.weights import assign_weights, named_weights
 
 SHAPE = (16, 24, 20)
@@ -31,6 +30,24 @@ def disturb(model, scale=0.05):
             kernel = model.get_layer(name).kernel
             kernel.assign(tf.random.stateless_normal(kernel.shape, (1, 2), stddev=scale))
     return model
+
+
+def test_general_has_the_same_outputs_and_branches(pair):
+    """It is no identity when untrained: random features match somewhere."""
+    for affine, deformable in ((True, True), (False, True), (True, False)):
+        outputs = build_registration_model("general", affine, deformable)(pair)
+        assert {name: tuple(v.shape) for name, v in outputs.items()} == OUTPUTS
+        assert all(np.isfinite(value).all() for value in outputs.values())
+        moved = np.abs(outputs["affine"] - np.eye(3, 4)).max()
+        stretched = np.abs(outputs["spatial_gradients"] - 1).max()
+        assert (moved > 0) == affine and (stretched > 1e-5) == deformable
+
+
+def test_general_takes_sizes_that_are_no_multiple_of_its_blocks(rng):
+    volumes = rng.uniform(size=(2, 1, 17, 22, 19, 1)).astype(np.float32)
+    outputs = build_registration_model("general")({"moving": volumes[0], "fixed": volumes[1]})
+    assert outputs["grid"].shape == (1, 17, 22, 19, 3)
+    assert np.isfinite(outputs["warped"]).all()
 
 
 @pytest.mark.parametrize("affine, deformable", [(True, True), (False, True), (True, False)])
@@ -81,14 +98,15 @@ def test_the_paper_network_has_the_papers_counts():
 def test_the_encoders_receptive_field_is_25_voxels(monkeypatch):
     """By the footprint of a voxel's gradient; instance statistics would reach everywhere."""
     monkeypatch.setattr(
-        registration,
+        encoder_decoder,
         "instance_normalization",
         lambda name: tf.keras.layers.Activation("linear", name=name),
     )
     moving, fixed = (tf.keras.Input((None, None, None, 1)) for _ in range(2))
     narrow = find_preset("small")
-    assert narrow.dilations == find_preset("paper").dilations
-    encoder = tf.keras.Model([moving, fixed], registration._encode(moving, fixed, narrow))
+    assert narrow.network.dilations == find_preset("paper").network.dilations
+    features = encoder_decoder._encode(moving, fixed, narrow.network)
+    encoder = tf.keras.Model([moving, fixed], features)
     inputs = tf.random.normal((1, 33, 33, 33, 1))
     with tf.GradientTape() as tape:
         tape.watch(inputs)

@@ -1,7 +1,16 @@
 """Keras layers of the registration network."""
 
 from tf_lungreg.layers.attention import SqueezeExcitation3D
+from tf_lungreg.layers.matching import (
+    BackAlignment3D,
+    DisplacedSampling3D,
+    DisplacementGradients,
+    ExpectedShift,
+    FittedAffine,
+    LocalCorrelation3D,
+)
 from tf_lungreg.layers.normalization import instance_normalization
+from tf_lungreg.layers.resampling import LinearUpsampling3D
 from tf_lungreg.layers.transformer import (
     AffineGrid,
     AffineMatrix,
@@ -16,9 +25,16 @@ from tf_lungreg.layers.transformer import (
 __all__ = [
     "AffineGrid",
     "AffineMatrix",
+    "BackAlignment3D",
     "CumulativeIntegration",
+    "DisplacedSampling3D",
+    "DisplacementGradients",
+    "ExpectedShift",
+    "FittedAffine",
     "GridComposition",
     "IdentityAffine",
+    "LinearUpsampling3D",
+    "LocalCorrelation3D",
     "SpatialGradients",
     "SpatialTransformer3D",
     "SqueezeExcitation3D",

@@ -8,16 +8,48 @@ from tf_lungreg.errors import InputError
 
 
 @dataclass(frozen=True)
-class Preset:
-    """One size of the network, and what goes with it in training.
+class EncoderDecoder:
+    """Sizes of the paper's network, :mod:`tf_lungreg.models.encoder_decoder`.
 
     Attributes:
         encoder: filters of the encoder's convolutions.
         dilations: their dilations.
         decoder: filters of the deformation decoder's convolutions before the last one.
         reduction: of the squeeze and excitation.
+    """
+
+    encoder: tuple[int, ...]
+    dilations: tuple[int, ...]
+    decoder: tuple[int, ...]
+    reduction: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Sizes of the network that compares features, :mod:`tf_lungreg.models.matching`.
+
+    Attributes:
+        encoder: features of an image after each of the encoder's three steps.
+        decoder: filters of all convolutions after the comparison.
+        radius: largest shift, in blocks of four voxels, at which the affine branch compares; the
+            deformation compares at one less, and then at one less in blocks of two.
+    """
+
+    encoder: tuple[int, int, int]
+    decoder: int
+    radius: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One size of the network, and what goes with it in training.
+
+    Attributes:
+        network: which network, and its sizes.
         spacing: voxel size in mm along D, H, W that it is trained at.
-        shape: size in voxels that it is trained at.
+        shape: size in voxels that it is trained at, at most.
+        margin: voxels by which its grid reaches beyond the fixed image on every side. What the
+            integration anchors then lies outside the image.
         alpha: weight of the affine term of the loss.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
@@ -28,12 +60,10 @@ class Preset:
         stop_patience: epochs without improvement until training stops.
     """
 
-    encoder: tuple[int, ...]
-    dilations: tuple[int, ...]
-    decoder: tuple[int, ...]
-    reduction: int
+    network: EncoderDecoder | Matching
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
+    margin: int
     alpha: float
     beta: float
     gamma: float
@@ -47,12 +77,15 @@ class Preset:
 PRESETS = {
     # The paper's acquisition is 2.5 mm slices of 2.14 × 2.14 mm, scaled by 2/3 (paper 2.4).
     "paper": Preset(
-        encoder=(32, 64, 128, 32, 32),
-        dilations=(1, 1, 2, 3, 5),
-        decoder=(128, 64, 32, 32, 32),
-        reduction=16,
+        network=EncoderDecoder(
+            encoder=(32, 64, 128, 32, 32),
+            dilations=(1, 1, 2, 3, 5),
+            decoder=(128, 64, 32, 32, 32),
+            reduction=16,
+        ),
         spacing=(3.75, 3.21, 3.21),
         shape=(64, 192, 192),
+        margin=0,
         alpha=1e-6,
         beta=1e-6,
         gamma=0.0,
@@ -65,17 +98,35 @@ PRESETS = {
     # For two processor cores and ten minutes: fewer filters, the paper's field of view on a coarse
     # grid, and weights of the loss that were measured (docs/training.md).
     "small": Preset(
-        encoder=(8, 16, 16, 16, 8),
-        dilations=(1, 1, 2, 3, 5),
-        decoder=(16, 16, 8, 8, 8),
-        reduction=16,
+        network=EncoderDecoder(
+            encoder=(8, 16, 16, 16, 8),
+            dilations=(1, 1, 2, 3, 5),
+            decoder=(16, 16, 8, 8, 8),
+            reduction=16,
+        ),
         spacing=(10.0, 9.69, 9.69),
         shape=(24, 64, 64),
+        margin=0,
         alpha=1e-6,
         beta=1e-3,
         gamma=3.0,
         epochs=20,
         steps=40,
+        batch=1,
+        lr_patience=8,
+        stop_patience=20,
+    ),
+    # For images that it never saw: what the pretrained model is (docs/training.md).
+    "general": Preset(
+        network=Matching(encoder=(16, 24, 32), decoder=32, radius=3),
+        spacing=(5.0, 5.0, 5.0),
+        shape=(56, 136, 136),
+        margin=4,
+        alpha=1e-6,
+        beta=1e-3,
+        gamma=1.0,
+        epochs=20,
+        steps=20,
         batch=1,
         lr_patience=8,
         stop_patience=20,

@@ -1,10 +1,6 @@
-"""The registration network: one encoder, a deformation and an affine decoder (paper 2.2, Fig. 1).
+"""The registration network: from a pair to A and Φ, and from these to the grid (paper 2, Fig. 1).
 
-The paper gives the filters only in its figure. Those of the preset ``paper`` agree with every
-count in its text: five encoder layers of 3 × 3 × 3 kernels whose 288 maps and the two images are
-290 features, a receptive field of 25 × 25 × 25, a squeeze and excitation before the deformation
-decoder, a global average and a linear layer for the affine parameters. It has 1.77 million
-parameters.
+Two networks find A and Φ, the paper's and one that compares features; all that follows is the same.
 """
 
 from __future__ import annotations
@@ -14,17 +10,15 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.layers import (
     AffineGrid,
-    AffineMatrix,
     CumulativeIntegration,
     GridComposition,
     IdentityAffine,
-    SpatialGradients,
     SpatialTransformer3D,
-    SqueezeExcitation3D,
     UnitSpatialGradients,
-    instance_normalization,
 )
-from tf_lungreg.models.presets import find_preset
+from tf_lungreg.models.encoder_decoder import encoder_decoder
+from tf_lungreg.models.matching import matching
+from tf_lungreg.models.presets import Matching, find_preset
 
 # Coordinates run to hundreds of voxels, Φ lies near 1: half precision would lose both.
 _FULL = {"dtype": "float32"}
@@ -56,21 +50,20 @@ def build_registration_model(
     Raises:
         InputError: an unknown preset, or both branches off.
     """
-    sizes = find_preset(preset)
+    sizes = find_preset(preset).network
     if not (affine or deformable):
         raise InputError("affine, deformable: at least one of the two is needed.")
     moving = tf.keras.Input((None, None, None, 1), name="moving")
     fixed = tf.keras.Input((None, None, None, 1), name="fixed")
-    features = _encode(moving, fixed, sizes)
+    branches = matching if isinstance(sizes, Matching) else encoder_decoder
+    matrix, gradients = branches(moving, fixed, sizes, affine, deformable)
     if affine:
-        matrix = _decode_affine(features)
         affine_grid = AffineGrid(name="affine_grid" if deformable else "grid", **_FULL)(
             [matrix, fixed]
         )
     else:
         matrix = IdentityAffine(name="affine", **_FULL)(fixed)
     if deformable:
-        gradients = _decode_deformation(features, sizes)
         deformable_grid = CumulativeIntegration(
             anchor, name="deformable_grid" if affine else "grid", **_FULL
         )(gradients)
@@ -83,38 +76,3 @@ def build_registration_model(
     warped = SpatialTransformer3D(name="warped", **_FULL)([moving, grid])
     outputs = {"warped": warped, "grid": grid, "affine": matrix, "spatial_gradients": gradients}
     return tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
-
-
-def _convolve(x, filters, dilation, name):
-    """Convolution, instance normalization, LeakyReLU."""
-    x = tf.keras.layers.Conv3D(filters, 3, padding="same", dilation_rate=dilation, name=name)(x)
-    x = instance_normalization(name=f"{name}_norm")(x)
-    return tf.keras.layers.LeakyReLU(name=f"{name}_relu")(x)
-
-
-def _encode(moving, fixed, sizes):
-    """Both images and the maps of every layer, merged: (batch, D, H, W, 2 + sum of filters)."""
-    maps = [tf.keras.layers.Concatenate(name="pair")([moving, fixed])]
-    for number, (filters, dilation) in enumerate(zip(sizes.encoder, sizes.dilations), start=1):
-        maps.append(_convolve(maps[-1], filters, dilation, f"encoder_{number}"))
-    return tf.keras.layers.Concatenate(name="merged")(maps)
-
-
-def _decode_deformation(features, sizes):
-    """Φ, (batch, D, H, W, 3)."""
-    x = SqueezeExcitation3D(sizes.reduction, name="squeeze_excitation")(features)
-    for number, filters in enumerate(sizes.decoder, start=1):
-        x = _convolve(x, filters, 1, f"decoder_{number}")
-    last = tf.keras.layers.Conv3D(
-        3, 3, padding="same", kernel_initializer="zeros", name="gradient_logits", **_FULL
-    )(x)
-    return SpatialGradients(name="spatial_gradients", **_FULL)(last)
-
-
-def _decode_affine(features):
-    """A, (batch, 3, 4)."""
-    pooled = tf.keras.layers.GlobalAveragePooling3D(name="pooled", **_FULL)(features)
-    numbers = tf.keras.layers.Dense(
-        12, kernel_initializer="zeros", name="affine_parameters", **_FULL
-    )(pooled)
-    return AffineMatrix(name="affine", **_FULL)(numbers)

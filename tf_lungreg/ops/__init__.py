@@ -4,9 +4,11 @@ A grid holds, for each fixed voxel, the zero-based voxel coordinates to sample i
 ``warped(p) = moving(G(p))``. Its shape is ``(batch, D, H, W, 3)``, last axis in array-axis order.
 """
 
+from tf_lungreg.ops.correlation import expected_shift, fit_affine, local_correlation
 from tf_lungreg.ops.grids import affine_grid, compose, displacement, identity_affine, identity_grid
 from tf_lungreg.ops.integration import ANCHORS, check_anchor, integrate
 from tf_lungreg.ops.jacobian import jacobian_determinant
+from tf_lungreg.ops.resampling import upsample
 from tf_lungreg.ops.warping import INTERPOLATIONS, warp
 
 __all__ = [
@@ -16,9 +18,13 @@ __all__ = [
     "check_anchor",
     "compose",
     "displacement",
+    "expected_shift",
+    "fit_affine",
     "identity_affine",
     "identity_grid",
     "integrate",
     "jacobian_determinant",
+    "local_correlation",
+    "upsample",
     "warp",
 ]

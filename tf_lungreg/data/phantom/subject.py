@@ -98,7 +98,10 @@ class Subject:
     @cached_property
     def tissue(self) -> Tissue:
         """What the images are painted with."""
-        spacing = np.array(FIELD_OF_VIEW) / self.shape
+        return self.tissue_at(np.array(FIELD_OF_VIEW) / self.shape)
+
+    def tissue_at(self, spacing) -> Tissue:
+        """The same for images of another voxel size, (3,) mm."""
         return make_tissue(self._rng("tissue"), self.anatomy, self.trees, spacing)
 
     @cached_property
@@ -121,18 +124,18 @@ class Subject:
         """Body position at inspiration of each voxel of a phase, (3, D, H, W) mm."""
         points = self.poses[phase].to_body(_world_points(self.frame(phase)))
         points = np.moveaxis(points, -1, 0)
-        return points if phase == "inhale" else _by_slice(self.motion.inverse, points)
+        return points if phase == "inhale" else by_slice(self.motion.inverse, points)
 
     def clean_image(self, phase: str, points=None) -> np.ndarray:
         """Intensity without noise, bias and gain, (D, H, W) float32."""
         points = self.anatomy_points(phase) if points is None else points
         value = LUNG * (self.scanner.exhale_density if phase == "exhale" else 1.0)
-        return _by_slice(lambda x, y, z: paint(self.tissue, x, y, z, value), points)
+        return by_slice(lambda x, y, z: paint(self.tissue, x, y, z, value), points)
 
     def mask(self, phase: str, points=None) -> np.ndarray:
         """Both lungs, (D, H, W) uint8."""
         points = self.anatomy_points(phase) if points is None else points
-        distance = _by_slice(lambda x, y, z: lung_distance(self.anatomy, x, y, z), points)
+        distance = by_slice(lambda x, y, z: lung_distance(self.anatomy, x, y, z), points)
         return (distance < 0).astype(np.uint8)
 
     def image_and_mask(self, phase: str):
@@ -211,7 +214,7 @@ def _world_points(frame: Frame) -> np.ndarray:
     return apply_affine(frame.affine, index)
 
 
-def _by_slice(function, points) -> np.ndarray:
+def by_slice(function, points) -> np.ndarray:
     """Calls function(x, y, z) slice by slice of (3, D, H, W) points: what fits the cache is fast.
 
     The function's results, (H, W) or three of them, are stacked to (D, H, W) or (3, D, H, W).

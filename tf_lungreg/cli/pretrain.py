@@ -1,0 +1,35 @@
+"""Train a model for images it never saw, on randomised synthetic pairs alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``tf-lungreg pretrain``."""
+    parser.add_argument("--steps", type=int, default=6000, help="pairs (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
+    parser.add_argument("--bodies", type=int, default=72, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of log and cache")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path("saved_models") / "pretrained",
+        help="where the exported model takes the next version (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains and says where the model is."""
+    from tf_lungreg.files import check_folder, check_new_file
+    from tf_lungreg.training.pretraining import PretrainingConfig, pretrain
+
+    config = PretrainingConfig(options.steps, options.learning_rate, options.bodies, options.seed)
+    config.check()
+    check_folder(options.models)
+    log = options.runs / f"pretraining-{config.steps}-{config.seed}.jsonl"
+    check_new_file(log, overwrite=False)
+    model = pretrain(config, options.models, options.runs / "cache", log)
+    print(f"log      {log}\nmodel    {model}")

@@ -1,0 +1,109 @@
+"""Bodies of the phantom at inspiration, rendered once, with the motion of their breathing.
+
+Axes are (D, H, W) as everywhere, coordinates millimetres along them from the grid's first voxel.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from tqdm.auto import tqdm
+
+from tf_lungreg.data.phantom.anatomy import lung_distance
+from tf_lungreg.data.phantom.subject import by_slice, make_subject
+from tf_lungreg.data.phantom.tissue import paint
+from tf_lungreg.files import replacing
+from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
+
+IMAGE_STEP, IMAGE_SHAPE = 4.0, (72, 124, 120)  # mm, voxels: shoulders to the upper abdomen
+MOTION_STEP, MOTION_SHAPE = 8.0, (36, 62, 60)
+_CENTER = (0.0, -6.0, -30.0)  # of both grids in the body frame, RAS mm
+_DIAGNOSES = ("healthy", "ssc")  # in turn: they breathe differently
+CENTER = (np.array(IMAGE_SHAPE) - 1) / 2 * IMAGE_STEP
+
+
+@dataclass(frozen=True, eq=False)
+class Bodies:
+    """A number of bodies.
+
+    Attributes:
+        images: (n, D, H, W) intensity at inspiration without noise, float16.
+        lungs: (n, D, H, W) bool.
+        exhale: (n, d, h, w, 3) displacement from inspiration to expiration, mm, float32.
+        inhale: the same from expiration to inspiration.
+    """
+
+    images: np.ndarray
+    lungs: np.ndarray
+    exhale: np.ndarray
+    inhale: np.ndarray
+
+
+def load_bodies(count: int, seed: int, cache: str | os.PathLike | None = None) -> Bodies:
+    """Renders bodies, or finds them in a folder where an earlier call has put them.
+
+    Args:
+        count: how many.
+        seed: body i is the phantom's subject of seed ``seed + i``.
+        cache: the folder.
+    """
+    file = None if cache is None else Path(cache) / f"bodies-{count}-{seed}.npz"
+    if file is not None and file.exists():
+        with np.load(file) as stored:
+            return Bodies(**stored)
+    numbers = tqdm(range(count), "Rendering bodies", unit="body", disable=None)
+    parts = zip(*(_render(seed + i, _DIAGNOSES[i % 2]) for i in numbers))
+    arrays = dict(zip(("images", "lungs", "exhale", "inhale"), map(np.stack, parts)))
+    if file is not None:
+        with replacing(file, overwrite=True) as temporary:
+            np.savez(temporary, **arrays)
+    return Bodies(**arrays)
+
+
+def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
+    """A field of one of the grids at points, linearly, its border continued.
+
+    Args:
+        values: (D, H, W) or (D, H, W, channels).
+        points: (..., 3) mm.
+        step: voxel size of the grid, mm.
+    """
+    origin = CENTER - (np.array(values.shape[:3]) - 1) / 2 * step
+    voxels = np.moveaxis((points - origin) / step, -1, 0)
+    channels = values[..., np.newaxis] if values.ndim == 3 else values
+    found = [
+        ndimage.map_coordinates(channel, voxels, order=1, mode="nearest", output=np.float32)
+        for channel in np.moveaxis(channels, -1, 0)
+    ]
+    return found[0] if values.ndim == 3 else np.stack(found, axis=-1)
+
+
+def _render(seed, diagnosis):
+    subject = make_subject(np.random.SeedSequence(seed), diagnosis, IMAGE_SHAPE)
+    tissue = subject.tissue_at((IMAGE_STEP,) * 3)
+    points = _grid(IMAGE_SHAPE, IMAGE_STEP)
+    image = by_slice(lambda x, y, z: paint(tissue, x, y, z), points)
+    lungs = by_slice(lambda x, y, z: lung_distance(subject.anatomy, x, y, z), points) < 0
+    places = _grid(MOTION_SHAPE, MOTION_STEP)
+    motions = (subject.motion.forward, subject.motion.inverse)
+    exhale, inhale = (_displacement(motion, places) for motion in motions)
+    return image.astype(np.float16), lungs, exhale, inhale
+
+
+def _displacement(motion, points):
+    """(d, h, w, 3), mm along D, H, W, of a map of the body frame."""
+    moved = by_slice(lambda x, y, z: np.stack(motion(x, y, z)), points)
+    return (np.moveaxis(moved - points, 0, -1) @ DIRECTIONS).astype(np.float32)
+
+
+def _grid(shape, step) -> np.ndarray:
+    """Body positions of the voxels, (3, D, H, W) RAS mm."""
+    affine = np.eye(4)
+    affine[:3, :3] = DIRECTIONS * step
+    affine[:3, 3] = np.array(_CENTER) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    index = np.stack(np.indices(shape), axis=-1).astype(np.float64)
+    return np.moveaxis(apply_affine(Frame(shape, affine).affine, index), -1, 0)

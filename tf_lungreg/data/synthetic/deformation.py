@@ -1,0 +1,69 @@
+"""Random transforms: rotations, affine matrices, smooth displacements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Distance of the control points and standard deviation of their displacement, mm.
+_SCALES = ((110.0, 12.0), (55.0, 4.0), (28.0, 1.3))
+
+
+def rotation(rng, limit: float) -> np.ndarray:
+    """Rotations about the three axes by up to ``limit`` degrees each, (3, 3)."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians(rng.uniform(-limit, limit, 3))):
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = np.cos(angle)
+        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 45 mm."""
+    turn = rotation(rng, 22 * rng.random() ** 3)
+    scale = np.diag(np.exp(rng.normal(0, 0.08 * rng.random(), 3)))
+    matrix = turn @ scale + rng.normal(0, 0.04 * rng.random(), (3, 3))
+    return matrix, rng.uniform(-45, 45, 3) * rng.random() ** 2.5
+
+
+def random_displacement(rng, shape, spacing) -> np.ndarray:
+    """Smooth random displacement of several scales, (D, H, W, 3) mm."""
+    strength = rng.uniform(0, 1.1)
+    return sum(
+        smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0.2, 1))
+        for knots, sigma in _SCALES
+    )
+
+
+def smooth_field(rng, shape, spacing, knots: float, sigma: float, channels: int = 3) -> np.ndarray:
+    """Cubic B-splines with normal coefficients.
+
+    Args:
+        rng: random generator.
+        shape: voxels along the three axes.
+        spacing: voxel size, mm.
+        knots: distance of the control points, mm.
+        sigma: standard deviation of the coefficients.
+        channels: how many independent fields.
+
+    Returns:
+        (D, H, W, channels) float32.
+    """
+    counts = [max(4, int(np.ceil((n - 1) * v / knots)) + 3) for n, v in zip(shape, spacing)]
+    coefficients = rng.standard_normal((*counts, channels)).astype(np.float32) * sigma
+    bases = [_cubic_basis(n, count) for n, count in zip(shape, counts)]
+    return np.einsum("ai,bj,ck,ijkd->abcd", *bases, coefficients, optimize=True)
+
+
+def _cubic_basis(length, count):
+    """Values of ``count`` uniform cubic B-splines at ``length`` places, (length, count)."""
+    place = np.linspace(0, count - 3 - 1e-6, length)
+    first = np.floor(place).astype(int)
+    t = place - first
+    values = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+    basis = np.zeros((length, count), np.float32)
+    for offset, value in enumerate(values):
+        basis[np.arange(length), first + offset] += value / 6
+    return basis

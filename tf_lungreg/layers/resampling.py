@@ -1,0 +1,39 @@
+"""Layers between resolutions."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tf_lungreg import ops
+
+_register = tf.keras.utils.register_keras_serializable(package="tf_lungreg")
+
+
+@_register
+class LinearUpsampling3D(tf.keras.layers.Layer):
+    """Doubles the resolution of maps, cut to the size of a volume; see :func:`ops.upsample`.
+
+    Args:
+        scale: what the values are multiplied by; 2 for displacements in voxels.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, scale: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        """Maps [maps (batch, d, h, w, C), volume (batch, D, H, W, any)] to (batch, D, H, W, C)."""
+        maps, volume = inputs
+        size = tf.shape(volume)
+        larger = self.scale * ops.upsample(maps)[:, : size[1], : size[2], : size[3], :]
+        return tf.ensure_shape(larger, (*volume.shape[:4], maps.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        """The volume's size with the maps' channels."""
+        maps, volume = input_shape
+        return (*volume[:4], maps[-1])
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {**super().get_config(), "scale": self.scale}
