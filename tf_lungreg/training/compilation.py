@@ -22,7 +22,7 @@ def compile_registration_model(
 
     Args:
         model: of :func:`tf_lungreg.models.build_registration_model`.
-        similarity: a name in :data:`tf_lungreg.losses.SIMILARITIES`.
+        similarity: see :func:`tf_lungreg.losses.find_similarity`.
         alpha: weight of ``‖A - A_I‖₁``, the sum of 12 entries.
         beta: weight of ``‖Φ - Φ_I‖₁``, a mean over voxels as the image term is.
         gamma: weight of the folding term on the Jacobian determinant of the grid.
@@ -32,7 +32,7 @@ def compile_registration_model(
         The same model.
 
     Raises:
-        InputError: the similarity is unknown.
+        InputError: the similarity is no known name or sum of them.
     """
     terms = {
         "warped": (losses.find_similarity(similarity), 1.0),
