@@ -42,6 +42,7 @@ def tiny(monkeypatch):
         alpha=1e-6,
         beta=1e-3,
         gamma=0.5,
+        learning_rate=1e-3,
         epochs=2,
         steps=3,
         batch=2,

@@ -13,7 +13,8 @@ from tf_lungreg.registration.default_model import default_model
 def nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LUNGREG_MODEL", raising=False)
-    monkeypatch.setattr(tf_lungreg, "__file__", str(tmp_path / "installed" / "__init__.py"))
+    monkeypatch.setattr(tf_lungreg, "__file__", str(tmp_path / "checkout/tf_lungreg/__init__.py"))
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "prefix"))
 
 
 def test_none(tmp_path):
@@ -22,8 +23,12 @@ def test_none(tmp_path):
 
 
 def test_the_order(tmp_path, monkeypatch):
-    for name in ("installed/saved_models/lungreg_pretrained", "saved_models/lungreg",
-                 "saved_models/lungreg_pretrained"):  # fmt: skip
+    for name in (
+        "prefix/share/tf_lungreg/saved_models/lungreg_pretrained",
+        "checkout/saved_models/lungreg_pretrained",
+        "saved_models/lungreg",
+        "saved_models/lungreg_pretrained",
+    ):
         (tmp_path / name).mkdir(parents=True)
         assert default_model().resolve() == tmp_path / name
     monkeypatch.setenv("LUNGREG_MODEL", "/elsewhere/model")

@@ -53,6 +53,7 @@ class Preset:
         alpha: weight of the affine term of the loss.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
+        learning_rate: of Adam.
         epochs: of training, at most.
         steps: batches an epoch.
         batch: pairs a batch.
@@ -67,6 +68,7 @@ class Preset:
     alpha: float
     beta: float
     gamma: float
+    learning_rate: float
     epochs: int
     steps: int
     batch: int
@@ -89,6 +91,7 @@ PRESETS = {
         alpha=1e-6,
         beta=1e-6,
         gamma=0.0,
+        learning_rate=1e-3,
         epochs=1000,
         steps=100,
         batch=2,
@@ -110,26 +113,29 @@ PRESETS = {
         alpha=1e-6,
         beta=1e-3,
         gamma=3.0,
+        learning_rate=1e-3,
         epochs=20,
         steps=40,
         batch=1,
         lr_patience=8,
         stop_patience=20,
     ),
-    # For images that it never saw: what the pretrained model is (docs/training.md).
+    # For images that it never saw: what the pretrained model is (docs/training.md). The settings of
+    # training are those for going on from it with a cohort.
     "general": Preset(
         network=Matching(encoder=(16, 24, 32), decoder=32, radius=3),
         spacing=(5.0, 5.0, 5.0),
-        shape=(56, 136, 136),
+        shape=(48, 88, 88),
         margin=4,
         alpha=1e-6,
         beta=1e-3,
         gamma=1.0,
-        epochs=20,
+        learning_rate=1e-4,
+        epochs=10,
         steps=20,
         batch=1,
-        lr_patience=8,
-        stop_patience=20,
+        lr_patience=4,
+        stop_patience=10,
     ),
 }
 
