@@ -9,7 +9,7 @@ import pytest
 from tf_lungreg.cli.main import make_parser
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("serving/*.md")])
 PROGRAMS = ("make ", "tf-lungreg ", "python", ".venv/bin/python ")
 
 

@@ -166,8 +166,11 @@ def test_dicom_with_a_missing_slice_or_a_tilted_gantry(tmp_path):
     refused(lambda: load_volume(tmp_path / "tilt"), tmp_path / "tilt", "even stack")
 
 
-def test_a_folder_without_dicom(tmp_path):
+def test_a_folder_without_dicom(tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
     refused(lambda: load_volume(tmp_path), tmp_path, "0 DICOM series", "one is needed")
+    assert capfd.readouterr() == ("", "")  # ITK has its own words for it
+    assert sitk.ProcessObject.GetGlobalWarningDisplay()
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

@@ -1,6 +1,9 @@
 import csv
 import dataclasses
 
+import pytest
+
+from tf_lungreg.errors import InputError
 from tf_lungreg.training import TrainingConfig, fit_shape
 from tf_lungreg.training.data import load_training_data
 
@@ -49,6 +52,9 @@ def test_one_image_a_patient_gives_pairs_between_patients(cohort, tiny, tmp_path
     ((fixed, moving),) = data.validation
     assert fixed.scan.participant != moving.scan.participant
     assert len(data.train) == 2 and not data.shared
+    config = TrainingConfig(cohort=str(only), preset=tiny, pairs="patient").resolved()
+    with pytest.raises(InputError, match="within patients there are none"):
+        load_training_data(config, None)
 
 
 def test_the_grid_is_no_larger_than_the_images_need(cohort, tiny):

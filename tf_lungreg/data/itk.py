@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ _SLICE_TOLERANCE = 0.1  # slice distances; positions in DICOM are rounded
 def open_itk(path: Path) -> Source:
     """Reads and checks the header of a file, or a whole DICOM series."""
     if path.is_dir():
-        header = _read_series(path)
+        with _no_warnings():
+            header = _read_series(path)
     else:
         header = sitk.ImageFileReader()
         header.SetFileName(str(path))
@@ -40,6 +43,17 @@ def open_itk(path: Path) -> Source:
         return sitk.GetArrayFromImage(image).T
 
     return Source(shape, affine, read)
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keeps ITK from printing what :func:`_read_series` checks and says in one line itself."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def _read_series(folder: Path) -> sitk.Image:

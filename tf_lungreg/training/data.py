@@ -15,6 +15,7 @@ from tf_lungreg.data.cohort import (
     split_patients,
 )
 from tf_lungreg.data.io import load_header
+from tf_lungreg.errors import InputError
 from tf_lungreg.evaluation import PreparedPair
 from tf_lungreg.geometry import network_frame
 from tf_lungreg.training.config import TrainingConfig
@@ -49,7 +50,10 @@ def fit_shape(config: TrainingConfig) -> TrainingConfig:
         InputError, MissingFileError: the cohort cannot be used.
     """
     frames = [load_header(scan.image) for scan in load_cohort(config.cohort).scans]
-    extents = [network_frame(frame, frame, config.spacing)[0].shape for frame in frames]
+    extents = [
+        network_frame(frame, frame, config.spacing, margin=config.margin)[0].shape
+        for frame in frames
+    ]
     needed = (max(sizes) for sizes in zip(*extents))
     return replace(config, shape=tuple(map(min, zip(config.shape, needed))))
 
@@ -73,24 +77,29 @@ def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingDa
     prepared = prepare_scans(needed.values(), config.spacing, config.shape, config.window, cache)
     by_name = dict(zip(needed, prepared))
     shared = bool(set(train.participants) & set(validation.participants))
-    within = config.pairs == "patient" or (config.pairs == "auto" and shared)
     return TrainingData(
         train=[by_name[scan.name] for scan in train.scans],
-        pairs=_training_pairs(train, within),
+        pairs=_training_pairs(train, config.pairs, few=shared),
         validation=[(by_name[fixed.name], by_name[moving.name]) for fixed, moving in pairs],
         shared=shared,
     )
 
 
-def _training_pairs(cohort: Cohort, within: bool) -> list[tuple[int, int]]:
-    """Ordered pairs of two different images: any two, or those within a patient, if there are any.
+def _training_pairs(cohort: Cohort, which: str, few: bool) -> list[tuple[int, int]]:
+    """Ordered pairs of two different images: any two, or those within a patient.
 
-    Among few patients the pairs between them would be most of all pairs, and the least alike.
+    ``"auto"`` stays within patients if they are few and have two images: the pairs between them
+    would be most of all pairs, and the least alike.
     """
     every = list(itertools.permutations(range(len(cohort.scans)), 2))
     patients = [scan.participant for scan in cohort.scans]
     same = [(moving, fixed) for moving, fixed in every if patients[moving] == patients[fixed]]
-    return same if within and same else every
+    if which == "patient" and not same:
+        raise InputError(
+            "pairs: within patients there are none, every one in training has a single image; "
+            "all or auto is needed."
+        )
+    return same if which == "patient" or (which == "auto" and few and same) else every
 
 
 def _validation_pairs(cohort: Cohort) -> list[tuple[Scan, Scan]]:
