@@ -17,7 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="folder of the results (default: MOVING_to_FIXED, or registered)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    parser.add_argument("--model", help="exported model (default: see docs/registration.md)")
+    parser.add_argument(
+        "--model",
+        help="exported model (default: see docs/registration.md); none: --refine alone",
+    )
+    parser.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="optimise the network's answer on the pair itself, N steps, 100 say (default: 0)",
+    )
     parser.add_argument(
         "--window",
         nargs="+",
@@ -30,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="center",
         help="lay the volumes' centres upon each other first (default), or leave them",
     )
+    server = parser.add_argument_group("network on a server (tf-lungreg serve, TensorFlow Serving)")
+    server.add_argument("--server", metavar="HOST:PORT", help="in place of --model")
+    server.add_argument("--model-name", help="on the server (default: lungreg)")
+    server.add_argument("--model-version", metavar="N|LABEL", help="(default: the newest)")
+    server.add_argument("--tls", metavar="PEM", help="encrypted; who signed the certificate")
     measure = parser.add_argument_group("measuring")
     measure.add_argument("--fixed-mask", help="lung mask, for Dice and folding")
     measure.add_argument("--moving-mask", help="lung mask, for Dice")
@@ -72,7 +87,7 @@ def _run_one(options: argparse.Namespace) -> None:
     result = register(
         fixed,
         moving,
-        options.model,
+        _model(options),
         fixed_mask=options.fixed_mask,
         moving_mask=options.moving_mask,
         landmarks=options.landmarks or (None, None),
@@ -94,7 +109,7 @@ def _run_pairs(options: argparse.Namespace) -> None:
     failed = register_pairs(
         pairs,
         options.out or Path("registered"),
-        model=options.model,
+        model=_model(options),
         jobs=options.jobs,
         overwrite=options.overwrite,
         itk_transform=options.itk_transform,
@@ -118,6 +133,25 @@ def _images(options: argparse.Namespace) -> tuple[str, str]:
     return images[0], images[1]
 
 
+def _model(options: argparse.Namespace):
+    """What ``--model`` names, or the model on the server."""
+    if options.server is None:
+        for name in ("model_name", "model_version", "tls"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}: belongs to --server.")
+        return options.model
+    if options.model is not None:
+        raise InputError("--model and --server: one of the two is needed.")
+    from tf_lungreg.serving.client import RemoteModel
+    from tf_lungreg.serving.wire import NAME
+
+    version = options.model_version
+    number = version is not None and version.isdecimal()
+    return RemoteModel(
+        options.server, options.model_name or NAME, int(version) if number else version, options.tls
+    )
+
+
 def _settings(options: argparse.Namespace) -> dict:
     from tf_lungreg.cli.train import parse_window
 
@@ -125,6 +159,7 @@ def _settings(options: argparse.Namespace) -> dict:
         "window": parse_window(options.window),
         "init": options.init,
         "mask": options.mask,
+        "refine": options.refine,
     }
 
 

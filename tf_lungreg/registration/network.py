@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from tf_lungreg import ops
 from tf_lungreg.data.io import Volume
@@ -13,6 +15,8 @@ from tf_lungreg.evaluation import register_arrays
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.geometry import network_frame
 from tf_lungreg.registration.transform import WorldTransform, world_transform
+
+NO_MODEL = "none"  # in place of a model: the identity, to be refined
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,7 @@ class NetworkPass:
         fixed: what the network saw, (D, H, W) in [0, 1].
         moving: what the network saw, after the initial translation.
         warped: the moving image as the network warped it.
-        spatial_gradients: Φ, (D, H, W, 3).
+        spatial_gradients: Φ, (D, H, W, 3); of a refined transform on its control grid.
         transform: the transform in the world.
     """
 
@@ -40,7 +44,7 @@ def run_network(
     """Registers two volumes on the fixed one's whole extent at the model's spacing.
 
     Args:
-        model: with ``spacing`` and ``anchor`` in its card's settings.
+        model: with ``spacing``, ``anchor`` and, unless it is 0, ``margin`` in its card's settings.
         fixed: on any grid.
         moving: on any grid.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
@@ -50,7 +54,13 @@ def run_network(
         InputError: the window or ``init`` is none, or an image is constant.
     """
     settings = model.card["settings"]
-    frames = network_frame(fixed.frame, moving.frame, settings["spacing"], init=init)
+    frames = network_frame(
+        fixed.frame,
+        moving.frame,
+        settings["spacing"],
+        init=init,
+        margin=settings.get("margin", 0),
+    )
     seen = [to_network(v, frame, window) for v, frame in zip((fixed, moving), frames)]
     outputs = register_arrays(model, *seen)
     gradients = outputs["spatial_gradients"]
@@ -62,3 +72,23 @@ def run_network(
         spatial_gradients=gradients[0].numpy(),
         transform=world_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
     )
+
+
+def identity_model(spacing: tuple[float, float, float] = (5.0, 5.0, 5.0)) -> ExportedModel:
+    """A model that leaves the moving image where it is: for refinement without a network.
+
+    Args:
+        spacing: voxel size in mm along D, H, W of the grid on which images are compared.
+    """
+
+    def leave(moving, fixed):
+        shape = tf.shape(fixed)[1:4]
+        return {
+            "warped": moving,
+            "grid": ops.identity_grid(shape),
+            "affine": ops.identity_affine(),
+            "spatial_gradients": tf.ones([1, shape[0], shape[1], shape[2], 3]),
+        }
+
+    settings = {"spacing": list(spacing), "anchor": "ends"}
+    return ExportedModel(Path(NO_MODEL), {"settings": settings}, {}, {"serving_default": leave})

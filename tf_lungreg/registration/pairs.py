@@ -19,7 +19,8 @@ from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.inputs import PairFiles
-from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.network import NO_MODEL
+from tf_lungreg.registration.pipeline import check_refine, register
 
 SUMMARY = "summary.csv"
 
@@ -69,30 +70,35 @@ def register_pairs(
     Args:
         pairs: of :func:`read_pairs`.
         out: the folder of all results.
-        model: exported model, by default the one that is found.
+        model: exported model, by default the one that is found, or one on a server.
         jobs: how many pairs at a time, each in a process of its own when more than one.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init`` and ``mask`` of
+        **settings: ``window``, ``init``, ``mask`` and ``refine`` of
             :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:
         The names of the pairs that failed.
 
     Raises:
-        MissingFileError, InputError: there is no model, or ``jobs`` is less than 1.
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, or ``refine`` is
+            no number of steps.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
     out = Path(out)
-    version = find_model(default_model() if model is None else model)
+    check_refine(settings.get("refine", 0))
+    if settings.get("refine") and str(model) == NO_MODEL:
+        model = NO_MODEL
+    elif model is None or isinstance(model, (str, os.PathLike)):
+        model = str(find_model(default_model() if model is None else model))
     done = {name for name in pairs if (out / name / "metrics.json").exists() and not overwrite}
     waiting = [name for name in pairs if name not in done]
     if done:
         print(f"{out}: {len(done)} of {len(pairs)} pairs are done and skipped")
     work = functools.partial(
         _register_one,
-        model=str(version),
+        model=model,
         itk_transform=itk_transform,
         overwrite=overwrite,
         settings=settings,
@@ -140,7 +146,7 @@ def _register_one(
         result = register(
             files.fixed,
             files.moving,
-            _load_model(model),
+            _load_model(model) if isinstance(model, str) and model != NO_MODEL else model,
             fixed_mask=files.fixed_mask,
             moving_mask=files.moving_mask,
             landmarks=(files.fixed_landmarks, files.moving_landmarks),

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,8 +19,9 @@ from tf_lungreg.registration import measures
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inputs import PairFiles
-from tf_lungreg.registration.network import run_network
+from tf_lungreg.registration.network import NO_MODEL, identity_model, run_network
 from tf_lungreg.registration.quality import judge
+from tf_lungreg.registration.refinement import refine as refine_pass
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.versions import software
 
@@ -35,6 +37,7 @@ def register(
     landmarks: tuple[str | os.PathLike, str | os.PathLike] = (None, None),
     window: Window = "auto",
     init: str = "center",
+    refine: int = 0,
 ) -> RegistrationResult:
     """Registers two images of any size, spacing and orientation in their own space.
 
@@ -42,7 +45,9 @@ def register(
         fixed: the image on whose grid the result lies (inhale, in the paper).
         moving: the image that is deformed.
         model: an exported model or its folder; by default that of
-            :func:`~tf_lungreg.registration.default_model.default_model`.
+            :func:`~tf_lungreg.registration.default_model.default_model`. ``"none"`` with
+            ``refine``: no network, refined from the identity. Or what is called in the same way
+            and has ``card`` and ``path``: a :class:`~tf_lungreg.serving.client.RemoteModel`.
         fixed_mask: the fixed image's mask, on its grid: for measuring, it does not steer.
         moving_mask: the moving image's mask; together they give Dice.
         mask: ``"auto"`` makes the lung masks that are not given, for CT.
@@ -50,23 +55,30 @@ def register(
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
         init: ``"center"`` lays the volumes' centres upon each other before the network sees
             them, ``"world"`` leaves both at their world positions.
+        refine: steps of instance optimisation after the network, see
+            :func:`tf_lungreg.registration.refinement.refine`; 0 for none.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
     """
     if mask not in (None, "auto"):
         raise InputError(f"mask: 'auto' or nothing is needed, not {mask!r}.")
+    check_refine(refine)
     files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
     files.check()
     clock = _Clock()
     with clock.stage("model"):
-        if not isinstance(model, ExportedModel):
-            model = load_model(default_model() if model is None else model)
+        if model is None or isinstance(model, (str, os.PathLike)):
+            model = _find_model(model, refine)
     with clock.stage("reading"):
         images = files.read_images()
         masks = files.read_masks(images, automatic=mask == "auto")
     with clock.stage("network"):
         seen = run_network(model, *images, window, init)
+    refinement = None
+    if refine:
+        with clock.stage("refinement"):
+            seen, refinement = refine_pass(seen, *images, refine, window)
     with clock.stage("resampling"):
         field = seen.transform.displacement(images[0].frame)
         warped = field.apply(images[1])
@@ -78,10 +90,12 @@ def register(
             "window": window if isinstance(window, str) else list(window),
             "init": init,
             "mask": mask,
+            "refine": refine,
             "initial_translation_ras": seen.transform.translation.tolist(),
             "network_shape": list(seen.fixed.shape),
             "network_spacing": list(model.card["settings"]["spacing"]),
         },
+        "refinement": None if refinement is None else asdict(refinement),
         "model": str(model.path),
         "inputs": files.record(),
         "seconds": clock.seconds,
@@ -97,6 +111,20 @@ def register(
         metrics={**judge(metrics), **metrics, **record},
         lung=masks[0],
     )
+
+
+def check_refine(refine: int) -> None:
+    """Raises an InputError if this is no number of steps."""
+    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
+        raise InputError(f"refine: a whole number of steps, 0 or more, is needed, not {refine!r}.")
+
+
+def _find_model(model: str | os.PathLike | None, refine: int) -> ExportedModel:
+    if model is None:
+        return load_model(default_model())
+    if refine and os.fspath(model) == NO_MODEL:
+        return identity_model()
+    return load_model(model)
 
 
 def _measure(seen, field, moving, jacobian, masks, landmarks) -> dict:

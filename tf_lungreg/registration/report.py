@@ -7,6 +7,7 @@ import html
 import io
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.image import imsave
@@ -14,9 +15,11 @@ from matplotlib.image import imsave
 from tf_lungreg.figures import jacobian_figure, overlay, registration_figure
 from tf_lungreg.files import write_text
 from tf_lungreg.registration.quality import quality_line
-from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.registration.views import PlaneView, plane_views
 from tf_lungreg.report import page, picture, table
+
+if TYPE_CHECKING:  # which imports this module
+    from tf_lungreg.registration.result import RegistrationResult
 
 _STYLE = """
 table { margin-bottom: 1.2rem; } details { margin: 0; } td + td { white-space: nowrap; }

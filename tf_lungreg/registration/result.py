@@ -13,6 +13,7 @@ from tf_lungreg.files import replacing_folder, write_json
 from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inversion import invert_field
+from tf_lungreg.registration.report import write_registration_report
 from tf_lungreg.registration.transform import WorldTransform
 from tf_lungreg.registration.transform_files import (
     write_affine,
@@ -119,7 +120,5 @@ class RegistrationResult:
                 write_itk_transform(out / "transform.h5", self.displacement)
             write_json(out / "metrics.json", self.metrics)
             if report:
-                from tf_lungreg.registration.report import write_registration_report
-
                 write_registration_report(out / "report.html", self)
         return Path(folder)

@@ -68,9 +68,13 @@ def world_transform(
     translation = moving.affine[:3, 3] - fixed.affine[:3, 3]
     voxels = np.stack(np.meshgrid(*map(np.arange, fixed.shape), indexing="ij"), axis=-1)
     displacement = (deformable_grid - voxels) @ linear.T + translation
-    to_world = fixed.affine @ _voxel_affine(affine, fixed.shape) @ np.linalg.inv(fixed.affine)
     field = DisplacementField(displacement.astype(np.float32), fixed)
-    return WorldTransform(to_world, field, translation)
+    return WorldTransform(world_affine(affine, fixed), field, translation)
+
+
+def world_affine(affine: np.ndarray, frame: Frame) -> np.ndarray:
+    """A matrix (3, 4) on a grid's normalised coordinates as one (4, 4) on RAS mm."""
+    return frame.affine @ _voxel_affine(affine, frame.shape) @ np.linalg.inv(frame.affine)
 
 
 def _voxel_affine(affine: np.ndarray, shape) -> np.ndarray:

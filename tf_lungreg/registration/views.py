@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel import orientations
@@ -10,8 +11,10 @@ from nibabel import orientations
 from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import apply_window, window_limits
 from tf_lungreg.geometry import Frame, apply_affine, to_axis_codes
-from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.registration.sampling import Sampler, world_points
+
+if TYPE_CHECKING:  # which imports the report, and the report this module
+    from tf_lungreg.registration.result import RegistrationResult
 
 # Where the axes of a slice point: across it, down its rows, along its columns.
 PLANES = {"Coronal": ("P", "I", "L"), "Axial": ("I", "P", "L"), "Sagittal": ("L", "I", "P")}

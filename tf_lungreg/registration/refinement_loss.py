@@ -1,0 +1,192 @@
+"""The loss of one pair on one level, and its gradients with respect to Φ's logits and to A."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lungreg import losses, ops
+from tf_lungreg.registration.control_grid import (
+    ControlGrid,
+    control_points,
+    separable,
+    upsample,
+)
+from tf_lungreg.registration.refinement_levels import LevelImages
+
+WINDOW = 7  # voxels, of the local correlation
+NOISE = (
+    1e-3  # variance in a window, of intensities in [0, 1], below which texture counts for little
+)
+ROUGHNESS = 0.05  # weight of the deformation's squared gradient
+FOLDING = 1.0  # weight of the folding term
+
+
+@dataclass(frozen=True, eq=False)
+class PairLoss:
+    """``1 - NCC²`` of both images between A and N, and the terms that keep N smooth.
+
+    The images meet on the grid between the two parts, where ``fixed(A⁻¹(q))`` is compared with
+    ``moving(N(q))``: both are samplings of a constant image, and no gradient has to pass through
+    the interpolation of N.
+
+    Attributes:
+        images: of the level.
+        control: the control grid over the level's.
+    """
+
+    images: LevelImages
+    control: ControlGrid
+
+    def of_logits(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss for Φ's logits, (d, h, w, 3), and its gradient."""
+        loss, gradient = _of_logits(tf.constant(logits), *self._constants)
+        return float(loss), gradient.numpy()
+
+    def of_inverse(self, inverse: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss for what is left of A⁻¹, and its gradient.
+
+        Args:
+            inverse: (3, 4) on the level's normalised coordinates; the identity where the level's
+                A is right.
+            logits: of Φ.
+        """
+        constants = (tf.constant(logits), *self._constants)
+        loss, gradient = _of_inverse(tf.constant(inverse), *constants)
+        return float(loss), gradient.numpy()
+
+    @property
+    def _constants(self) -> tuple:
+        images, control = self.images, self.control
+        vectors = (images.pad, control.step, control.frame.spacing)
+        return (
+            *(tf.constant(volume) for volume in (images.fixed, images.moving)),
+            *(tf.constant(vector, tf.float32) for vector in vectors),
+            control.matrices,
+            window_matrices(images.frame.shape),
+        )
+
+
+_LOGITS, _INVERSE = tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([3, 4])
+_VOLUME, _VECTOR, _MATRIX = (tf.TensorSpec(shape) for shape in ([None] * 3, [3], [None] * 2))
+_CONSTANTS = [_VOLUME, _VOLUME, _VECTOR, _VECTOR, _VECTOR, [_MATRIX] * 3, [_MATRIX] * 3]
+
+
+# For volumes of any size: tracing takes as long as many steps.
+@tf.function(input_signature=[_LOGITS, *_CONSTANTS])
+def _of_logits(logits, fixed, *constants):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = _loss(fixed, logits, *constants)
+    return loss, tape.gradient(loss, logits)
+
+
+@tf.function(input_signature=[_INVERSE, _LOGITS, *_CONSTANTS])
+def _of_inverse(inverse, logits, fixed, *constants):
+    with tf.GradientTape() as tape:
+        tape.watch(inverse)
+        grid = ops.affine_grid(inverse[tf.newaxis], tf.shape(fixed))[0]
+        loss = _loss(sample(fixed, tf.unstack(grid, axis=-1)), logits, *constants)
+    return loss, tape.gradient(loss, inverse)
+
+
+def _loss(fixed, logits, moving, pad, step, spacing, matrices, windows):
+    points = control_points(logits)
+    steps = ops.displacement(points)[0]
+    warped = sample(moving, _moving_coordinates(steps, pad, step, matrices))
+    smooth = ROUGHNESS * roughness(steps, spacing) + FOLDING * losses.folding(None, points)[0]
+    return image_term(fixed, warped, windows) + smooth
+
+
+def image_term(fixed: tf.Tensor, warped: tf.Tensor, windows) -> tf.Tensor:
+    """``1 - mean(cov² / ((var + NOISE) (var + NOISE)))`` over the windows around all voxels.
+
+    What :func:`tf_lungreg.losses.ncc` is, but for ``NOISE``, which is far larger than its floor: a
+    pair alone has no other pairs to average out what noise pulls at.
+
+    Args:
+        fixed: (D, H, W) in [0, 1].
+        warped: the same shape.
+        windows: of :func:`window_matrices`.
+    """
+    means = [separable(volume, windows) for volume in (fixed, warped)]
+    covariance = separable(fixed * warped, windows) - means[0] * means[1]
+    variances = [
+        tf.nn.relu(separable(volume**2, windows) - mean**2)
+        for volume, mean in zip((fixed, warped), means)
+    ]
+    return 1 - tf.reduce_mean(covariance**2 / ((variances[0] + NOISE) * (variances[1] + NOISE)))
+
+
+def window_matrices(shape) -> list[tf.Tensor]:
+    """Along each axis, the mean of the ``WINDOW`` voxels around each that lie in the volume."""
+    matrices = []
+    for size in shape:
+        distance = np.abs(np.arange(size)[:, np.newaxis] - np.arange(size))
+        near = (distance <= WINDOW // 2).astype(np.float32)
+        matrices.append(tf.constant(near / near.sum(axis=1, keepdims=True)))
+    return matrices
+
+
+def _moving_coordinates(steps, pad, step, matrices) -> list[tf.Tensor]:
+    """Voxels of the moving image for those of the level's grid: three tensors (D, H, W)."""
+    coordinates = []
+    for axis, part in enumerate(upsample(steps, matrices)):
+        index = tf.range(tf.shape(part)[axis])
+        place = tf.reshape(tf.cast(index, tf.float32), [-1 if a == axis else 1 for a in range(3)])
+        coordinates.append(part * step[axis] + (place + pad[axis]))
+    return coordinates
+
+
+def roughness(steps: tf.Tensor, spacing: tf.Tensor) -> tf.Tensor:
+    """Mean squared gradient of a displacement, mm per mm.
+
+    Args:
+        steps: (d, h, w, 3), in steps between the points.
+        spacing: (3,), mm from point to point.
+    """
+    displacement = steps * spacing
+    total = tf.zeros([])
+    for axis in range(3):
+        size = tf.shape(steps)[axis]
+        after = tf.gather(displacement, tf.range(1, size), axis=axis)
+        before = tf.gather(displacement, tf.range(size - 1), axis=axis)
+        total += 3 * tf.reduce_mean(((after - before) / spacing[axis]) ** 2)
+    return total
+
+
+def sample(volume: tf.Tensor, coordinates) -> tf.Tensor:
+    """Trilinear sampling of a constant volume, the outermost voxels continued.
+
+    :func:`tf_lungreg.ops.warp` also has the gradient of the volume, and the mean of both slopes
+    for samples on the lattice. Neither is needed here, and without them a step takes half the
+    time.
+
+    Args:
+        volume: (D, H, W), each axis at least 2 long; it gets no gradient.
+        coordinates: three tensors of one shape, zero-based voxels.
+
+    Returns:
+        Tensor of the shape of the coordinates.
+    """
+    shape = tf.shape(volume)
+    base, places = 0, []
+    for axis, coordinate in enumerate(coordinates):
+        last = tf.cast(shape[axis] - 1, coordinate.dtype)
+        clamped = tf.clip_by_value(coordinate, 0, last)
+        lower = tf.stop_gradient(tf.minimum(tf.floor(clamped), last - 1))
+        places.append(clamped - lower)
+        base = base * shape[axis] + tf.cast(lower, tf.int32)
+    flat = tf.reshape(tf.stop_gradient(volume), [-1])
+    return _interpolate(flat, base, [shape[1] * shape[2], shape[2], 1], places)
+
+
+def _interpolate(flat, base, strides, places):
+    """Linear along the first axis between what the further axes give."""
+    if not strides:
+        return tf.gather(flat, base)
+    low = _interpolate(flat, base, strides[1:], places[1:])
+    high = _interpolate(flat, base + strides[0], strides[1:], places[1:])
+    return low + places[0] * (high - low)
