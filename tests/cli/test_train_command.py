@@ -188,10 +188,13 @@ def test_too_much_for_the_memory_is_one_line(here, capsys, monkeypatch):
 
 
 def test_an_unknown_flag_or_verb_exits_with_2(capsys):
-    for arguments in (["train", "--speed", "9"], ["fly"], []):
+    for arguments in (["train", "--epochs", "many"], ["train", "--speed", "9"], ["fly"], []):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("tf-lungreg") and "--help" in error and "\n" not in error
+        assert all(word in error for word in arguments)
 
 
 def test_help_names_every_verb(capsys):

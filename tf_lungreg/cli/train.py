@@ -12,7 +12,7 @@ PHANTOM = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
 PHANTOM_FOLDER = Path("data") / "phantom"
 
 # Settings of the network itself, which a training that starts from a model takes over from it.
-_OF_THE_NETWORK = ("preset", "affine", "deformable", "anchor", "spacing", "shape")
+_OF_THE_NETWORK = ("preset", "affine", "deformable", "anchor", "spacing", "shape", "margin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the exported model takes the next version (default: %(default)s)",
     )
     flags.add_argument("--cache", type=Path, help="prepared volumes (default: RUNS/cache)")
+    flags.add_argument(
+        "--strategy",
+        default="auto",
+        help="devices: one, mirrored, multiworker or auto (default: %(default)s)",
+    )
 
     def setting(group, name, text, **kwargs):
         group.add_argument(name, help=text, default=argparse.SUPPRESS, **kwargs)
 
     network = parser.add_argument_group("network")
-    setting(network, "--preset", "paper, or small for two processor cores (default: small)")
+    setting(
+        network, "--preset", "paper, general, or small for two processor cores (default: small)"
+    )
     off = {"action": "store_false"}
     setting(network, "--no-affine", "without the affine branch", dest="affine", **off)
     setting(network, "--no-deformable", "without the deformation", dest="deformable", **off)
@@ -60,13 +67,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     loss = parser.add_argument_group("loss")
-    setting(loss, "--similarity", "image term (default: mse)")
+    setting(
+        loss,
+        "--similarity",
+        "image term: mse, ncc, mi, dwm or a sum like mse+0.5*ncc (default: mse)",
+    )
     setting(loss, "--alpha", "weight of the affine term", type=float)
     setting(loss, "--beta", "weight of the spatial gradients' term", type=float)
     setting(loss, "--gamma", "weight of the folding term", type=float)
 
+    loss.add_argument("--from-tuning", help="folder of a search: takes what it found best")
+
     training = parser.add_argument_group("training")
-    setting(training, "--learning-rate", "of Adam (default: 0.001)", type=float)
+    setting(training, "--learning-rate", "of Adam (default: the preset's)", type=float)
     setting(training, "--epochs", "at most (default: the preset's)", type=int)
     setting(training, "--steps", "batches an epoch (default: the preset's)", type=int)
     setting(training, "--batch", "pairs a batch (default: the preset's)", type=int)
@@ -82,7 +95,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains and prints the result."""
     from tf_lungreg.training import find_run_folder, fit_shape, train
+    from tf_lungreg.training.strategy import check_strategy
+    from tf_lungreg.training.termination import Terminated
 
+    check_strategy(options.strategy)
     config = make_config(options)
     if options.cohort is None:
         _make_phantom()
@@ -93,7 +109,10 @@ def run(options: argparse.Namespace) -> None:
         print(f"{folder}: goes on where it was interrupted")
     cache = options.cache or options.runs / "cache"
     try:
-        metrics = train(config, folder, options.models, cache)
+        metrics = train(config, folder, options.models, cache, options.strategy)
+    except Terminated:
+        print(f"\n{folder}: a checkpoint was written, from which the same command goes on")
+        raise
     except KeyboardInterrupt:
         print(f"\n{folder}: the same command goes on after the last whole epoch")
         raise
@@ -102,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def make_config(options: argparse.Namespace):
-    """The resolved settings: flags, then those of ``--init-from``, then defaults."""
+    """The resolved settings: flags, then a search's and a model's to start with, then defaults."""
     from tf_lungreg.export import read_card
     from tf_lungreg.training import TrainingConfig
 
@@ -116,7 +135,11 @@ def make_config(options: argparse.Namespace):
         given["window"] = parse_window(given["window"])
     if "init_from" in given:
         settings = read_card(given["init_from"])["settings"]
-        given = {**{name: settings[name] for name in _OF_THE_NETWORK}, **given}
+        given = {**{name: settings[name] for name in _OF_THE_NETWORK if name in settings}, **given}
+    if getattr(options, "from_tuning", None):  # the search itself takes no such flag
+        from tf_lungreg.tuning import read_best
+
+        given = {**read_best(options.from_tuning), **given}
     return TrainingConfig(**given).resolved()
 
 

@@ -56,7 +56,7 @@ class Checkpoints(tf.keras.callbacks.Callback):
         row.pop("lr", None)  # the name that Keras 2 logs it under
         best_before = min((r[MONITOR] for r in self.progress.history), default=float("inf"))
         self.progress.history.append(row)
-        self.progress.epoch = epoch + 1
+        self.progress.epoch, self.progress.step = epoch + 1, 0
         self.progress.callbacks = {
             type(c).__name__: {n: float(getattr(c, n)) for n in _STATE if hasattr(c, n)}
             for c in self.waiting

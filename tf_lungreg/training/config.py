@@ -16,8 +16,9 @@ PAIRS = ("auto", "all", "patient")
 
 # What a preset decides where the user does not.
 _OF_PRESET = (
-    *("alpha", "beta", "gamma", "epochs", "steps", "batch", "lr_patience", "stop_patience"),
-    *("spacing", "shape"),
+    *("alpha", "beta", "gamma", "learning_rate"),
+    *("epochs", "steps", "batch", "lr_patience", "stop_patience"),
+    *("spacing", "shape", "margin"),
 )
 
 
@@ -31,7 +32,7 @@ class TrainingConfig:
         affine: whether the network has its affine branch.
         deformable: whether it has its deformation branch.
         anchor: see :func:`tf_lungreg.ops.integrate`.
-        similarity: image term of the loss.
+        similarity: image term of the loss, see :func:`tf_lungreg.losses.find_similarity`.
         alpha: weight of the affine term.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
@@ -43,6 +44,7 @@ class TrainingConfig:
         stop_patience: epochs without improvement until training stops.
         spacing: voxel size in mm along D, H, W.
         shape: size in voxels.
+        margin: voxels by which a registration's grid reaches beyond the fixed image.
         pairs: what training draws from: ``"all"`` ordered pairs of images, those of one
             ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
         window: ``"auto"``, ``"paper"`` or (low, high).
@@ -59,7 +61,7 @@ class TrainingConfig:
     alpha: float | None = None
     beta: float | None = None
     gamma: float | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     epochs: int | None = None
     steps: int | None = None
     batch: int | None = None
@@ -67,6 +69,7 @@ class TrainingConfig:
     stop_patience: int | None = None
     spacing: tuple[float, float, float] | None = None
     shape: tuple[int, int, int] | None = None
+    margin: int | None = None
     pairs: str = "auto"
     window: str | tuple[float, float] = "auto"
     seed: int = 0

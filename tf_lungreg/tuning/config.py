@@ -1,0 +1,124 @@
+"""The settings of a search, their checks, and the folder that belongs to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_folder, write_json
+from tf_lungreg.training import TrainingConfig
+
+TUNERS = ("bayesian", "hyperband", "random", "grid")
+ALSO = ("learning-rate", "similarity")  # what can be searched besides α and β
+
+SETTINGS, PROJECT, CACHE = "settings.json", "search", "cache"
+RESULTS = ("trials.csv", "best.json", "report.html")
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """Everything that decides what a search tries.
+
+    Attributes:
+        training: resolved settings of every trial; those that are searched are replaced.
+        tuner: ``"bayesian"``, ``"hyperband"``, ``"random"`` or ``"grid"``.
+        trials: at most.
+        also: what is searched besides α and β, names of ``ALSO``.
+        max_folds: share of the lung's voxels that may fold without a penalty.
+    """
+
+    training: TrainingConfig
+    tuner: str = "bayesian"
+    trials: int = 30
+    also: tuple[str, ...] = ()
+    max_folds: float = 1e-3
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The settings of a training that are searched."""
+        return ("alpha", "beta", *(name.replace("-", "_") for name in ALSO if name in self.also))
+
+    def check(self) -> None:
+        """Refuses what cannot be searched.
+
+        Raises:
+            InputError: a value that cannot be used; the message names it.
+        """
+        if self.tuner not in TUNERS:
+            raise InputError(f"tuner: one of {', '.join(TUNERS)} is needed, not {self.tuner!r}.")
+        for name in self.also:
+            if name not in ALSO:
+                raise InputError(f"tune: {' or '.join(ALSO)} is needed, not {name!r}.")
+        if self.trials < 1:
+            raise InputError(f"trials: at least 1 is needed, not {self.trials}.")
+        if not 0 <= self.max_folds < 1 or math.isnan(self.max_folds):
+            raise InputError(f"max-folds: a share from 0 to below 1 is needed: {self.max_folds}.")
+        if not self.training.affine or not self.training.deformable:
+            raise InputError("alpha and beta weigh both branches of the network; both are needed.")
+
+    def record(self) -> dict:
+        """What must be the same for a search to go on; more trials may be asked for, save a grid's.
+
+        The number of trials decides the points of a grid.
+        """
+        content = dataclasses.asdict(self)
+        if self.tuner != "grid":
+            del content["trials"]
+        return json.loads(json.dumps(content))
+
+
+def check_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
+    """Refuses a folder that this search may not write to.
+
+    Args:
+        out: the folder.
+        config: checked.
+        overwrite: whether a search that is there may be removed.
+
+    Raises:
+        InputError: the folder holds something else, or a search with other settings.
+    """
+    check_folder(out)
+    if not out.exists() or all(path.name == CACHE for path in out.iterdir()):
+        return
+    changed = sorted(_changed(_read_settings(out), config.record()))
+    if changed and not overwrite:
+        raise InputError(
+            f"{out}: holds a search with another {changed[0]}; give another --out, or --overwrite."
+        )
+
+
+def open_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
+    """Makes the folder of a search, or takes up the one of a search with the same settings.
+
+    Args:
+        out: the folder; :func:`check_search` let it pass.
+        config: checked.
+        overwrite: begin anew: trials and results are removed, prepared volumes stay.
+    """
+    if overwrite:
+        shutil.rmtree(out / PROJECT, ignore_errors=True)
+        for name in RESULTS:
+            (out / name).unlink(missing_ok=True)
+    write_json(out / SETTINGS, config.record())
+
+
+def _read_settings(out: Path) -> dict:
+    try:
+        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings["training"]["cohort"], settings["tuner"]
+        return settings
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{out}: holds something that is no search; give another --out.") from None
+
+
+def _changed(before: dict, now: dict) -> list[str]:
+    """Names of settings that differ, in a training's or the search's own."""
+    flat = [{**record, **record["training"]} for record in (before, now)]
+    names = {name for record in flat for name in record if name != "training"}
+    return [name for name in names if flat[0].get(name) != flat[1].get(name)]

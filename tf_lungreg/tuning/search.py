@@ -1,0 +1,165 @@
+"""The search: Keras Tuner's oracles, its project folder, and one training a trial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import keras_tuner as kt
+import tensorflow as tf
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.training.data import TrainingData, load_training_data
+from tf_lungreg.tuning.config import CACHE, PROJECT, TuningConfig, check_search, open_search
+from tf_lungreg.tuning.report import write_tuning_report
+from tf_lungreg.tuning.results import best_row, trial_rows, write_results
+from tf_lungreg.tuning.space import RegistrationHyperModel
+
+_GIVE_UP = 3  # failed trials in a row, after which something else than their settings is wrong
+
+
+def tune(
+    config: TuningConfig, out: Path, cache: Path | None = None, overwrite: bool = False
+) -> list[dict]:
+    """Searches, or goes on where a search in the same folder stopped.
+
+    Where Keras Tuner's environment variables name a chief, this process is the chief, which
+    hands out the trials and writes the results, or one of the workers, which run them; ``out`` is
+    then a folder that all of them share.
+
+    Args:
+        config: what to search.
+        out: folder of the results.
+        cache: folder for prepared volumes, by default one in ``out``.
+        overwrite: begin anew if the folder holds a search.
+
+    Returns:
+        The rows of the trials as in ``trials.csv``; none in a worker.
+
+    Raises:
+        InputError, MissingFileError: the settings, the folder or the cohort cannot be used; or
+            several trials in a row failed, or all.
+    """
+    config.check()
+    hypermodel = RegistrationHyperModel(config)
+    if not _is_worker():
+        check_search(out, config, overwrite)
+    data = load_training_data(config.training, cache or out / CACHE)
+    _check_masks(config, data)
+    if not _is_worker():
+        open_search(out, config, overwrite)
+    search = _Search(hypermodel, out)
+    search.search(data, verbose=0)
+    if _is_worker():
+        return []
+    rows = search.rows()
+    write_results(out, rows, config)
+    if best_row(rows) is None:
+        raise InputError(f"{out}: no trial ended well; the last: {rows[-1]['message']}")
+    write_tuning_report(out / "report.html", rows, config)
+    return rows
+
+
+def make_oracle(config: TuningConfig) -> kt.Oracle:
+    """Keras Tuner's part that chooses the values of the next trial."""
+    settings = {
+        "objective": kt.Objective("score", "max"),
+        "seed": config.training.seed + 1,  # it takes a seed of 0 for none
+        "max_consecutive_failed_trials": config.trials + 1,  # counted here, after the table
+    }
+    if config.tuner == "hyperband":
+        oracle = kt.oracles.HyperbandOracle(
+            max_epochs=config.training.epochs, hyperband_iterations=config.trials, **settings
+        )
+        oracle.max_trials = config.trials
+        return oracle
+    kinds = {
+        "bayesian": kt.oracles.BayesianOptimizationOracle,
+        "random": kt.oracles.RandomSearchOracle,
+        "grid": kt.oracles.GridSearchOracle,
+    }
+    return kinds[config.tuner](max_trials=config.trials, **settings)
+
+
+class _Search(kt.Tuner):
+    """Runs the trials, and keeps the table of them up to date."""
+
+    def __init__(self, hypermodel: RegistrationHyperModel, out: Path):
+        self.config, self.out, self.failed = hypermodel.config, Path(out), []
+        super().__init__(
+            make_oracle(self.config), hypermodel, directory=str(out), project_name=PROJECT
+        )
+
+    def on_search_begin(self):
+        """Leaves a project that can be taken up even before its first trial has ended."""
+        self.save()
+
+    def run_trial(self, trial, data: TrainingData, **_):
+        """Trains one model; ``_`` is what Keras Tuner passes on to its own way of doing so."""
+        tf.keras.backend.clear_session()
+        tf.keras.utils.set_random_seed(self.config.training.seed)
+        folder = Path(self.get_trial_dir(trial.trial_id))
+        earlier = trial.hyperparameters.values.get("tuner/trial_id")
+        if earlier is not None:  # Hyperband goes on with a trial that did well in few epochs
+            _take_over(Path(self.get_trial_dir(earlier)), folder)
+        model = self.hypermodel.build(trial.hyperparameters)
+        return self.hypermodel.fit(trial.hyperparameters, model, data, folder)
+
+    def on_trial_end(self, trial):
+        """Writes the table and says how the trial ended.
+
+        Raises:
+            InputError: too many failed in a row.
+        """
+        super().on_trial_end(trial)
+        if not _is_worker():
+            write_results(self.out, self.rows(), self.config)
+        row = self._rows([self.oracle.get_trial(trial.trial_id)])[0]
+        print(_line(row, self.config), flush=True)
+        self.failed = [*self.failed, row["message"]] if row["status"] == "failed" else []
+        if len(self.failed) == _GIVE_UP:
+            raise InputError(f"{_GIVE_UP} trials in a row failed; the last: {self.failed[-1]}")
+
+    def rows(self) -> list[dict]:
+        """The rows of all trials."""
+        return self._rows(self.oracle.trials.values())
+
+    def _rows(self, trials):
+        return trial_rows(trials, self.config.searched, self.config.max_folds)
+
+
+def _take_over(earlier: Path, folder: Path) -> None:
+    """Gives a trial the checkpoints of another, unless it was interrupted and has its own."""
+    for name in ("best.npz", "last.npz"):
+        if not (folder / name).exists():
+            shutil.copyfile(earlier / name, folder / name)
+
+
+def _line(row: dict, config: TuningConfig) -> str:
+    values = ", ".join(
+        f"{name} {row[name]:.3g}" if isinstance(row[name], float) else f"{name} {row[name]}"
+        for name in config.searched
+    )
+    start = f"trial {row['trial'] + 1}/{config.trials}: {values}: "
+    if row["status"] == "failed":
+        return f"{start}failed: {row['message']}"
+    return (
+        f"{start}Dice {100 * row['val_dice']:.2f} %, {100 * row['folds_lung']:.4f} % folded "
+        f"in the lung, {row['seconds']:.0f} s, {row['status']}"
+    )
+
+
+def _check_masks(config: TuningConfig, data: TrainingData) -> None:
+    if any(scan.mask is None for pair in data.validation for scan in pair):
+        raise InputError(
+            f"{config.training.cohort}: a validation image has no mask; the search compares Dice "
+            "of lung masks, and they are needed."
+        )
+
+
+def _is_worker() -> bool:
+    """Whether another process, Keras Tuner's chief, hands out the trials."""
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return False
+    return "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
