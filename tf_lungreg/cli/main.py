@@ -7,12 +7,34 @@ import os
 import sys
 
 from tf_lungreg import __version__
-from tf_lungreg.cli import apply, phantom, register, train
+from tf_lungreg.cli import (
+    apply,
+    classify,
+    evaluate,
+    export,
+    phantom,
+    pretrain,
+    register,
+    serve,
+    train,
+    tune,
+)
 from tf_lungreg.errors import USER_ERRORS
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
 # import what is slow to load only when they run, so that --help answers at once.
-VERBS = {"register": register, "apply": apply, "train": train, "phantom": phantom}
+VERBS = {
+    "register": register,
+    "apply": apply,
+    "train": train,
+    "pretrain": pretrain,
+    "tune": tune,
+    "evaluate": evaluate,
+    "classify": classify,
+    "export": export,
+    "serve": serve,
+    "phantom": phantom,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 2 for a mistake in the input, 130 when interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     options = make_parser().parse_args(arguments)
     try:
         VERBS[options.verb].run(options)
@@ -40,9 +63,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the words of a command."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here, the line names the verb
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the flags)\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
-    parser = argparse.ArgumentParser(
+    """The parser of all verbs; those of the verbs are of its class."""
+    parser = _Parser(
         prog="tf-lungreg", description="Learnt linear and deformable registration of lung images."
     )
     parser.add_argument("--version", action="version", version=f"tf-lungreg {__version__}")

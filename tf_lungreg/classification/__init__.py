@@ -1,0 +1,1 @@
+"""Interstitial lung disease from deformations: features, training, evaluation (Section 3.3)."""

@@ -1,0 +1,111 @@
+"""The deformations of a cohort, registered once and kept: one patient, one array."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tf_lungreg.benchmark.measures import has_truth
+from tf_lungreg.benchmark.methods import Method
+from tf_lungreg.classification.features import SHAPE, Sampled, sample
+from tf_lungreg.data.cohort import Scan, ScanPair
+from tf_lungreg.data.io import load_header, load_mask, load_volume
+from tf_lungreg.data.preprocessing import Window
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import replacing
+from tf_lungreg.registration.transform_files import read_displacement
+
+TRUTH = "truth"  # a method: the cohort's own true displacements
+BOXES = ("lungs", "volume")
+
+
+def find_box(pairs: Sequence[ScanPair]) -> str:
+    """``"lungs"`` where every fixed image has a mask, else ``"volume"`` for all of them."""
+    return "lungs" if all(fixed.mask is not None for fixed, _ in pairs) else "volume"
+
+
+def sample_pairs(
+    method: Method | None,
+    pairs: Sequence[ScanPair],
+    root: Path,
+    folder: str | os.PathLike,
+    box: str,
+    window: Window,
+) -> list[Sampled]:
+    """The displacement of each pair over its fixed image's lungs; what is in the folder is read.
+
+    Args:
+        method: how the pairs are registered; None for the truth.
+        pairs: (fixed, moving).
+        root: the cohort's folder, to which the column ``truth`` of images.tsv is relative.
+        folder: where arrays are kept, each under a name that depends on all that decides it.
+        box: of ``BOXES``.
+        window: what the method was made with.
+
+    Raises:
+        MissingFileError, InputError: a file cannot be used, or a truth is asked for and not there.
+    """
+    found = []
+    with tqdm(pairs, unit="pair", disable=None) as bar:
+        bar.set_description(TRUTH if method is None else method.name)
+        for pair in bar:
+            file = _array_file(Path(folder), method, pair, root, box, window)
+            if not file.exists():
+                _write(file, _sample_pair(method, pair, root, box))
+            found.append(_read(file))
+    return found
+
+
+def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) -> Sampled:
+    fixed = pair[0]
+    if method is None:
+        field = read_displacement(_truth_file(fixed, root))
+    else:
+        field, _ = method.register(*(load_volume(scan.image) for scan in pair))
+    mask = load_mask(fixed.mask) if box == "lungs" else None
+    return sample(field, load_header(fixed.image), mask)
+
+
+def _array_file(folder: Path, method, pair: ScanPair, root: Path, box: str, window) -> Path:
+    """A name that changes whenever the array would."""
+    files = [_truth_file(pair[0], root)] if method is None else [scan.image for scan in pair]
+    files += [pair[0].mask] if box == "lungs" else []
+    stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    identity = None if method is None else [method.name, method.identity, window]
+    text = json.dumps([identity, stamps, box, SHAPE])
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = TRUTH if method is None else method.name
+    return folder / name / f"{pair[0].participant}_{key}.npz"
+
+
+def _truth_file(fixed: Scan, root: Path) -> Path:
+    if not has_truth(fixed):
+        raise InputError(
+            f"{root / 'images.tsv'}: no truth for {fixed.name!r}; a cohort with the column truth, "
+            "or another method, is needed."
+        )
+    path = root / fixed.columns["truth"]
+    if not path.exists():
+        read_displacement(path)  # says that it is missing
+    return path
+
+
+def _write(file: Path, sampled: Sampled) -> None:
+    with replacing(file) as temporary:
+        np.savez(temporary, displacement=sampled.displacement, extent=sampled.extent)
+
+
+def _read(file: Path) -> Sampled:
+    try:
+        with np.load(file) as arrays:
+            return Sampled(arrays["displacement"], arrays["extent"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{file}: not a stored deformation ({error}); delete the file, it is made again."
+        ) from error

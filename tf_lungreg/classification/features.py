@@ -1,0 +1,92 @@
+"""What the classifier sees of a deformation: ``Gδ = G − G_I`` on a small grid over the lungs.
+
+The displacement is in mm, or in lung sizes, along D, H, W, and less its mean, so that neither the
+images' voxels nor where the patient lies in the two images matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_lungreg.data.io import Volume
+from tf_lungreg.errors import InputError
+from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.registration.field import DisplacementField
+
+SHAPE = (12, 16, 16)  # along D, H, W; fine enough for a field that is smooth over centimetres
+UNITS = ("mm", "lung")
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """A displacement on the grid over the lungs.
+
+    Attributes:
+        displacement: (D, H, W, 3) float32, mm along D, H, W.
+        extent: of the box in mm along D, H, W, (3,).
+    """
+
+    displacement: np.ndarray
+    extent: np.ndarray
+
+
+def sample(
+    field: DisplacementField,
+    frame: Frame,
+    mask: Volume | None = None,
+    shape: tuple[int, int, int] = SHAPE,
+) -> Sampled:
+    """Samples a field at the centres of equal cells of the box around the fixed image's lungs.
+
+    The box is parallel to the world's axes and reaches to the outer edges of the outermost voxels.
+
+    Args:
+        field: the displacement of a registration.
+        frame: the fixed image's grid.
+        mask: its lung mask, on ``frame`` up to the order of the axes; without it the box is that
+            of the whole volume.
+        shape: cells along D, H, W.
+    """
+    low, extent = _mask_box(mask) if mask is not None else _volume_box(frame)
+    axes = [(np.arange(n) + 0.5) / n for n in shape]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    points = (low + cells * extent) @ DIRECTIONS.T  # from D, H, W in mm to RAS
+    displacement = field.at(points) @ DIRECTIONS
+    return Sampled(displacement.astype(np.float32), extent)
+
+
+def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
+    """The network's input, (D, H, W, 3) float32.
+
+    Args:
+        sampled: a displacement over the lungs.
+        unit: ``"mm"``, or ``"lung"`` for shares of the box's extent along each axis.
+
+    Raises:
+        InputError: an unknown unit.
+    """
+    if unit not in UNITS:
+        raise InputError(f"unit: one of {', '.join(UNITS)} is needed, not {unit!r}.")
+    features = sampled.displacement - sampled.displacement.mean(axis=(0, 1, 2))
+    if unit == "lung":
+        features = features / sampled.extent
+    return features.astype(np.float32)
+
+
+def _volume_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    corners = np.array(np.meshgrid(*[[0, n - 1] for n in frame.shape])).reshape(3, -1).T
+    return _box(corners, frame)
+
+
+def _mask_box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
+    return _box(np.argwhere(mask.data), mask.frame)
+
+
+def _box(voxels: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest corner and extent, mm along D, H, W, of the box that holds some voxels whole."""
+    centers = apply_affine(frame.affine, voxels) @ DIRECTIONS
+    half = np.abs(DIRECTIONS.T @ frame.affine[:3, :3]).sum(axis=1) / 2
+    low, high = centers.min(axis=0) - half, centers.max(axis=0) + half
+    return low, high - low

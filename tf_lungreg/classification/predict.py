@@ -1,0 +1,101 @@
+"""One patient's answer, from a displacement that is there or from the two images."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from tf_lungreg.baselines import BASELINES
+from tf_lungreg.benchmark.methods import make_methods
+from tf_lungreg.classification.deformations import TRUTH
+from tf_lungreg.classification.features import make_features, sample
+from tf_lungreg.classification.measures import THRESHOLD
+from tf_lungreg.classification.patients import ILL
+from tf_lungreg.data.io import load_mask, load_volume
+from tf_lungreg.errors import InputError
+from tf_lungreg.export.classifier import ExportedClassifier, load_classifier
+from tf_lungreg.registration.default_model import default_model
+from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.registration.transform_files import read_displacement
+
+
+def predict(
+    model: str | os.PathLike,
+    displacement: str | os.PathLike | None = None,
+    fixed: str | os.PathLike | None = None,
+    moving: str | os.PathLike | None = None,
+    fixed_mask: str | os.PathLike | None = None,
+    registration_model: str | os.PathLike | None = None,
+) -> dict:
+    """Classifies one patient.
+
+    Args:
+        model: the classifier's folder.
+        displacement: of a registration, in place of the two images.
+        fixed: the image in inhale.
+        moving: the image in exhale.
+        fixed_mask: lung mask of the fixed image; needed where the classifier was trained with
+            masks.
+        registration_model: that registers the two images, where the classifier was trained on a
+            model's deformations; by default that of
+            :func:`~tf_lungreg.registration.default_model.default_model`.
+
+    Returns:
+        ``probability`` of disease, ``called``, ``responses`` of the single networks, ``model``.
+
+    Raises:
+        MissingFileError, InputError: a file or an argument cannot be used.
+    """
+    if (displacement is None) == (fixed is None) or (fixed is None) != (moving is None):
+        raise InputError("a displacement, or a fixed and a moving image, are needed.")
+    classifier = load_classifier(model)
+    settings = classifier.card["settings"]
+    mask = _find_mask(classifier, fixed_mask)
+    if displacement is not None:
+        field = read_displacement(displacement)
+    else:
+        field = _register(classifier, fixed, moving, registration_model)
+    sampled = sample(field, field.frame, mask, tuple(settings["shape"]))
+    probability, responses = classifier(make_features(sampled, settings["unit"])[None])
+    return {
+        "probability": float(probability[0]),
+        "called": ILL if probability[0] >= THRESHOLD else "healthy",
+        "responses": responses[0].tolist(),
+        "model": str(classifier.path),
+    }
+
+
+def _find_mask(classifier: ExportedClassifier, path):
+    """The mask, exactly where the classifier needs one."""
+    if classifier.card["settings"]["box"] != "lungs":
+        return None
+    if path is None:
+        raise InputError(
+            f"{classifier.path}: was trained on the box around the lungs; the fixed image's lung "
+            "mask is needed."
+        )
+    return load_mask(path)
+
+
+def _register(classifier: ExportedClassifier, fixed, moving, model) -> DisplacementField:
+    """The displacement by the method on whose deformations the classifier was trained."""
+    before = classifier.card["registration"]
+    name, window = before["method"], classifier.card["settings"]["window"]
+    window = window if isinstance(window, str) else tuple(window)
+    if name == TRUTH:
+        raise InputError(
+            f"{classifier.path}: was trained on true displacements; a displacement is needed in "
+            "place of the images."
+        )
+    if name in BASELINES:
+        (method,) = make_methods([name], {}, before["spacing"], window)
+    else:
+        (method,) = make_methods([], {name: model or default_model()}, window=window)
+        if method.identity["sha256"] != before["sha256"]:
+            warnings.warn(
+                f"{classifier.path}: was trained on deformations of another registration model "
+                f"({before['model']}); its answer may mean nothing.",
+                stacklevel=2,
+            )
+    field, _ = method.register(load_volume(fixed), load_volume(moving))
+    return field

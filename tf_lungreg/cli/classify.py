@@ -1,0 +1,198 @@
+"""Tell ill from healthy lungs by the deformation from inhale to exhale: the paper's Table 3."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+from tf_lungreg.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``tf-lungreg classify train``, ``predict`` and ``evaluate``."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, add, text in (
+        ("train", _add_train, "train five classifiers on a cohort's deformations, as one model"),
+        ("predict", _add_predict, "classify one patient"),
+        ("evaluate", _add_evaluate, "the rows of Table 3: train and test with several methods"),
+    ):
+        add(verbs.add_parser(name, help=text, description=text))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Does what the action says."""
+    from tf_lungreg.cli.notices import plain_warnings
+
+    with plain_warnings():
+        {"train": _train, "predict": _predict, "evaluate": _evaluate}[options.action](options)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cohort", required=True, help="folder with diagnoses and masks")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", help="that registers (default: as tf-lungreg register finds one)")
+    what.add_argument("--method", help="in place of a model: a baseline, or truth")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="the classifier's folder; it takes the next version"
+    )
+    _add_training(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cohort", required=True, help="folder with diagnoses and masks")
+    parser.add_argument(
+        "--models", nargs="+", default=[], metavar="NAME=PATH", help="models that register"
+    )
+    parser.add_argument(
+        "--methods",
+        default="",
+        metavar="NAME,NAME,...",
+        help="further rows: baselines as in tf-lungreg evaluate, and truth, the cohort's own "
+        "displacements",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    _add_training(parser)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--deformations", type=Path, help="where deformations are kept (default: in --out)"
+    )
+    parser.add_argument(
+        "--window", nargs="+", default=["auto"], help="auto (default), paper, or LOW HIGH"
+    )
+    parser.add_argument(
+        "--unit", choices=("mm", "lung"), default="mm", help="of displacements: mm or lung sizes"
+    )
+    parser.add_argument("--folds", type=int, default=5, help="and models (default: 5)")
+    parser.add_argument("--epochs", type=int, default=200, help="(default: 200)")
+    parser.add_argument("--learning-rate", type=float, default=1e-4, help="(default: 1e-4)")
+    parser.add_argument(
+        "--halve-every", type=int, default=100, metavar="EPOCHS", help="(default: 100)"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="patients in a step (default: 8)")
+    parser.add_argument("--filters", type=int, default=8, help="of the convolution (default: 8)")
+    parser.add_argument(
+        "--pooling",
+        choices=("flatten", "average"),
+        default="flatten",
+        help="before the perceptron (default: flatten)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the split into patients, as in the training"
+    )
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="the classifier's folder")
+    parser.add_argument("--displacement", help="displacement.nii.gz of a registration")
+    parser.add_argument("--fixed", help="in place of it: the image in inhale")
+    parser.add_argument("--moving", help="and the one in exhale")
+    parser.add_argument("--fixed-mask", help="lung mask of the fixed image")
+    parser.add_argument(
+        "--registration-model",
+        help="that registers the images (default: as tf-lungreg register finds one)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _train(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    from tf_lungreg.classification.evaluate import train
+    from tf_lungreg.registration.default_model import default_model
+
+    models = {} if options.method else {"proposed": options.model or default_model()}
+    version, results = train(
+        options.cohort,
+        options.method or "proposed",
+        models,
+        options.out,
+        settings,
+        **_common(options),
+    )
+    print(_summary("training, cross-validated", results["cross_validation"]))
+    print(_summary("test", results["test"]))
+    print(f"classifier  {version}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    from tf_lungreg.classification.evaluate import evaluate
+    from tf_lungreg.cli.evaluate import _models as parse_models
+
+    results = evaluate(
+        options.cohort,
+        [name.strip() for name in options.methods.split(",") if name.strip()],
+        parse_models(options.models),
+        options.out,
+        settings,
+        overwrite=options.overwrite,
+        **_common(options),
+    )
+    for name, row in results["table3"].items():
+        print(_summary(name, row["test"]))
+    print(f"table  {options.out / 'results.md'}")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    images = options.fixed, options.moving
+    if bool(options.displacement) == any(images) or any(images) != all(images):
+        raise InputError("--displacement, or --fixed and --moving, are needed.")
+    from tf_lungreg.classification.predict import predict
+
+    found = predict(
+        options.model,
+        options.displacement,
+        *images,
+        options.fixed_mask,
+        options.registration_model,
+    )
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    responses = ", ".join(f"{value:.2f}" for value in found["responses"])
+    print(f"probability of disease  {found['probability']:.3f} ({found['called']})")
+    print(f"single networks  {responses}")
+    print("A research tool: this is not a diagnosis.")
+
+
+def _settings(options: argparse.Namespace):
+    from tf_lungreg.classification.training import ClassifierSettings
+
+    names = "folds epochs learning_rate halve_every batch filters pooling seed".split()
+    return ClassifierSettings(**{name: getattr(options, name) for name in names})
+
+
+def _common(options: argparse.Namespace) -> dict:
+    """What train and evaluate have in common besides the settings."""
+    from tf_lungreg.cli.train import parse_window
+
+    return {
+        "unit": options.unit,
+        "window": parse_window(options.window),
+        "deformations": options.deformations,
+        "command": _command_line(options),
+    }
+
+
+def _command_line(options: argparse.Namespace) -> str:
+    """The command that gives the same results again."""
+    words = ["tf-lungreg", "classify", options.action]
+    for name, value in vars(options).items():
+        if name in ("verb", "action", "overwrite") or value in (None, "", []):
+            continue
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
+
+
+def _summary(name: str, found: dict) -> str:
+    accuracy = found["accuracy"]
+    area = "" if found["auc"] is None else f", AUC {found['auc']:.2f}"
+    return (
+        f"{name:<26} accuracy {accuracy['value']:.2f} % ({accuracy['count']} of {accuracy['of']}, "
+        f"95 % CI {accuracy['low']:.1f} to {accuracy['high']:.1f}){area}"
+    )
