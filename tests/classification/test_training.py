@@ -136,7 +136,9 @@ def test_loss_is_weighted_cross_entropy(features):
     for rate in (1e-4, 5e-5):
         other.optimizer.learning_rate.assign(rate)
         other.train_on_batch(x, labels.astype(np.float32)[:, None], sample_weight=weights)
-    for a, b in zip(model.get_weights(), other.get_weights()):
+    pairs = list(zip(model.get_weights(), other.get_weights()))
+    del pairs[1]  # the bias before the normalization: its gradient is rounding, which Adam scales
+    for a, b in pairs:
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 

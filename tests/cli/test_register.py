@@ -78,6 +78,11 @@ def test_every_flag(images, model, capsys):
     assert main(words.split()) == 2  # the folder exists
 
 
+@pytest.fixture
+def no_pretrained(monkeypatch):
+    monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -97,7 +102,7 @@ def test_every_flag(images, model, capsys):
         ("fixed.nii.gz moving.nii.gz --pairs pairs.csv", "images belongs in the table"),
     ],
 )
-def test_a_mistake_is_one_line_and_writes_nothing(images, capsys, words, message):
+def test_a_mistake_is_one_line_and_writes_nothing(images, no_pretrained, capsys, words, message):
     before = files_in(images)
     assert main(["register", *words.split()]) == 2
     printed = capsys.readouterr()
@@ -106,7 +111,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(images, capsys, words, message
     assert files_in(images) == before
 
 
-def test_a_warning_is_told_once(images, capsys):
+def test_a_warning_is_told_once(images, no_pretrained, capsys):
     nib.save(nib.Nifti1Image(nib.load("fixed.nii.gz").get_fdata(), None), "plain.nii")
     assert main(["register", "plain.nii", "plain.nii"]) == 2  # for want of a model
     lines = capsys.readouterr().err.splitlines()
