@@ -13,6 +13,18 @@ def seeds():
     tf.keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def memory():
+    """Gives back what the models of a module hold: graphs of all modules would be gigabytes."""
+    yield
+    import gc
+
+    import tensorflow as tf
+
+    tf.keras.backend.clear_session()
+    gc.collect()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
