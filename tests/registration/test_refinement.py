@@ -145,6 +145,32 @@ def test_never_worse_than_the_start(texture, monkeypatch):
     assert record.image_term_after <= record.image_term_before or found is start
 
 
+def test_the_best_values_go_on(texture, monkeypatch):
+    """Not the last ones: at a wild rate the loss rises, and what comes out is the smallest."""
+    monkeypatch.setattr(module, "LOGITS_RATE", 3.0)
+    losses, minimise = [], module._Course._minimise
+
+    def watched(self, function, values, rate, steps):
+        met = []
+
+        def noted(at):
+            loss, gradient = function(at)
+            met.append((loss, at))
+            return loss, gradient
+
+        out = minimise(self, noted, values, rate, steps)
+        losses.append(([loss for loss, _ in met], out[0]))
+        least = min(range(len(met)), key=lambda number: met[number][0])
+        np.testing.assert_array_equal(out[1], met[least][1])
+        return out
+
+    monkeypatch.setattr(module._Course, "_minimise", watched)
+    fixed = pull(texture, lambda p: true_map(p, texture.frame.center), texture.frame)
+    refine(begin(fixed, texture), fixed, texture, 40)
+    assert all(least == min(met) for met, least in losses)
+    assert any(met[-1] > 1.05 * min(met) for met, _ in losses)  # the last was not the best
+
+
 def test_the_same_again(texture):
     fixed = pull(texture, lambda p: true_map(p, texture.frame.center), texture.frame)
     fields = [

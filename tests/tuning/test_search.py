@@ -106,7 +106,6 @@ def test_a_search_in_which_everything_fails_gives_up(
         tune(make_search(trials=2), tmp_path / "two")
 
 
-@pytest.mark.slow
 def test_hyperband_goes_on_with_what_did_well(make_search, measured, tmp_path):
     tune(make_search({"epochs": 3}, tuner="hyperband", trials=6), tmp_path)
     trials = read_trials(tmp_path)
@@ -117,7 +116,6 @@ def test_hyperband_goes_on_with_what_did_well(make_search, measured, tmp_path):
         assert (tmp_path / "search" / "trial_3" / name).read_text() == "1 3 "
 
 
-@pytest.mark.slow
 def test_a_grid_covers_both_axes_from_end_to_end(make_search, measured, tmp_path):
     tune(make_search(tuner="grid", trials=9), tmp_path)
     found = {(settings.alpha, settings.beta) for settings in measured}
@@ -127,7 +125,6 @@ def test_a_grid_covers_both_axes_from_end_to_end(make_search, measured, tmp_path
         tune(make_search(tuner="grid", trials=3), tmp_path / "few")
 
 
-@pytest.mark.slow
 def test_a_bayesian_search_finds_the_peak(make_search, measured, tmp_path):
     tune(make_search(tuner="bayesian", trials=10), tmp_path)
     best = read_best(tmp_path)

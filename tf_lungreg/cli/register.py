@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="optimise the network's answer on the pair itself, N steps, 100 say (default: 0)",
+        help="optimise the network's answer on the pair itself, N steps, 160 say (default: 0)",
     )
     parser.add_argument(
         "--window",

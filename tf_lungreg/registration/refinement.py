@@ -37,11 +37,11 @@ CONTROL_STEP = 6.0  # mm from one control point to the next on the finest level,
 CONTROL_VOXELS = (2.0, 4.0)  # ... but at least and at most so many voxels
 MARGIN = 2  # steps of the coarsest control grid around the image
 AFFINE_RATE = 0.03  # of Adam, on normalised coordinates
-LOGITS_RATE = 0.05  # of Adam on the coarsest level, halved on each next as what is left to move is
+LOGITS_RATE = 0.03  # of Adam on the coarsest level, halved on each next as what is left to move is
 PATIENCE = 12  # steps without an improvement after which a level ends
 IMPROVEMENT = 1e-4  # of the loss, below which nothing has improved
 _AFFINE_SHARE = 4  # of the steps, divided among the starts
-_SHARES = (3, 3, 2)  # of the levels, coarse to fine; the first ones where there are fewer
+_SHARES = (3, 3, 2)  # of the levels, coarse to fine; the last ones where there are fewer
 
 
 @dataclasses.dataclass(frozen=True)
