@@ -12,6 +12,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.geometry import DIRECTIONS, network_frame
 from tf_lungreg.registration.network import run_network
+from tf_lungreg.registration.refinement import refine
 
 
 @pytest.fixture
@@ -88,6 +89,25 @@ def test_a_model_is_traced_before_it_is_timed(pair, monkeypatch):
     expected = run_network(model, *pair).transform.displacement(pair[0].frame)
     np.testing.assert_allclose(field.data, expected.data, atol=1e-5)
     assert field.data.std() > 1
+
+
+def test_a_row_is_refined(pair, monkeypatch):
+    model = turning_model([])
+    monkeypatch.setattr(methods, "load_model", lambda path: model)
+    plain, refined = make_methods([], {"a": "x", "b": "x"}, refine={"b": 3})
+    assert refined.slow and not plain.slow and refined.identity != plain.identity
+    field, _ = refined.register(*pair)
+    expected, _ = refine(run_network(model, *pair), *pair, 3)
+    np.testing.assert_allclose(
+        field.data, expected.transform.displacement(pair[0].frame).data, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("rows", "message"), [({"c": 3}, "no model's row"), ({"b": 0}, "1 step")])
+def test_what_cannot_be_refined(rows, message, monkeypatch):
+    monkeypatch.setattr(methods, "load_model", lambda path: turning_model([]))
+    with pytest.raises(InputError, match=f"--refine: .*{message}"):
+        make_methods([], {"b": "x"}, refine=rows)
 
 
 def test_rows_come_in_the_order_asked_for(monkeypatch):

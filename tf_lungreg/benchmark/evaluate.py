@@ -36,6 +36,7 @@ def evaluate(
     combinations: int | str | None = None,
     spacing: Sequence[float] | None = None,
     window: Window = "auto",
+    refine: Mapping[str, int] | None = None,
     figure: str | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -53,6 +54,7 @@ def evaluate(
             none; by default all, and ``SAMPLE`` for slow methods.
         spacing: voxel size in mm along D, H, W at which the baselines register.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
+        refine: row of a model → steps of refinement on each pair.
         figure: the pair that is drawn, ``<moving>_to_<fixed>``; by default the first.
         overwrite: begin anew.
         command: recorded in the results.
@@ -70,7 +72,7 @@ def evaluate(
     selection = select_pairs(listed, seed)
     _check_measurable(selection)
     drawn = _find_pair(selection, figure)
-    table_rows = make_methods(methods, models, spacing, window)
+    table_rows = make_methods(methods, models, spacing, window, refine)
     settings = {
         **cohort_record(listed),
         "seed": seed,

@@ -22,6 +22,7 @@ from tf_lungreg.geometry import Frame, network_frame
 from tf_lungreg.models import find_preset
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.network import run_network
+from tf_lungreg.registration.refinement import refine as refine_pass
 from tf_lungreg.registration.transform import world_transform
 
 SLOW = tuple(name for name in BASELINES if name != "unregistered")
@@ -53,7 +54,7 @@ class Method:
     @property
     def slow(self) -> bool:
         """Whether it sees a sample of all combinations only, unless all are asked for."""
-        return self.name in SLOW
+        return self.name in SLOW or "refine" in self.identity
 
 
 def make_methods(
@@ -61,6 +62,7 @@ def make_methods(
     models: Mapping[str, str | os.PathLike],
     spacing: Sequence[float] | None = None,
     window: Window = "auto",
+    refine: Mapping[str, int] | None = None,
 ) -> list[Method]:
     """The methods of these names, in order, then the models that were not named among them.
 
@@ -70,10 +72,13 @@ def make_methods(
         spacing: voxel size in mm along D, H, W at which the baselines register; by default the
             paper's, but no finer than the fixed image's own. A model has its own.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
+        refine: row of a model → steps of refinement on each pair, see
+            :func:`tf_lungreg.registration.refinement.refine`.
 
     Raises:
         InputError: a name is unknown, appears twice or lacks its model, a model has a baseline's
-            name, there is nothing to do, or a baseline's package is not installed.
+            name, what is to be refined is no model's row, there is nothing to do, or a baseline's
+            package is not installed.
         MissingFileError: a model does not exist.
     """
     names = [*names, *(name for name in models if name not in names)]
@@ -81,8 +86,11 @@ def make_methods(
         raise InputError("--methods: the name of one method at least is needed.")
     for name in names:
         _check_name(name, names, models)
+    refine = refine or {}
+    for name, steps in refine.items():
+        _check_refined(name, steps, models)
     return [
-        _model_method(name, models[name], window)
+        _model_method(name, models[name], window, refine.get(name, 0))
         if name in models
         else _baseline_method(name, spacing, window)
         for name in names
@@ -121,15 +129,28 @@ def _baseline_method(name: str, spacing: Sequence[float] | None, window: Window)
     return Method(name, register, processor(), {"spacing": spacing and list(spacing)})
 
 
-def _model_method(name: str, path: str | os.PathLike, window: Window) -> Method:
+def _check_refined(name: str, steps: int, models: Mapping) -> None:
+    if name not in models:
+        raise InputError(f"--refine: {name!r} is no model's row; --models {name}=PATH is needed.")
+    if steps < 1:
+        raise InputError(f"--refine: 1 step or more is needed for {name!r}, not {steps}.")
+
+
+def _model_method(name: str, path: str | os.PathLike, window: Window, steps: int) -> Method:
     model = load_model(path)
     timed = _TimedModel(model)
 
     def register(fixed: Volume, moving: Volume) -> tuple[DisplacementField, float]:
-        seen = run_network(timed, fixed, moving, window)
-        return seen.transform.displacement(fixed.frame), timed.seconds
+        seen, seconds = run_network(timed, fixed, moving, window), timed.seconds
+        if steps:
+            started = time.perf_counter()
+            seen, _ = refine_pass(seen, fixed, moving, steps, window)
+            seconds += time.perf_counter() - started
+        return seen.transform.displacement(fixed.frame), seconds
 
     identity = {"model": str(model.path), "sha256": _checksum(model)}
+    if steps:
+        identity["refine"] = steps
     return Method(name, register, _accelerator() or processor(), identity, model.card)
 
 

@@ -121,12 +121,12 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     settings = _settings(options)
     from tf_lungreg.classification.evaluate import evaluate
-    from tf_lungreg.cli.evaluate import _models as parse_models
+    from tf_lungreg.cli.named_values import named_values
 
     results = evaluate(
         options.cohort,
         [name.strip() for name in options.methods.split(",") if name.strip()],
-        parse_models(options.models),
+        named_values("--models", options.models),
         options.out,
         settings,
         overwrite=options.overwrite,

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from tf_lungreg.cli.named_values import named_values
 from tf_lungreg.errors import InputError
 
 
@@ -26,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=PATH",
         help="exported models; proposed, proposed-no-affine and linear-only are the paper's rows",
+    )
+    parser.add_argument(
+        "--refine",
+        nargs="+",
+        default=[],
+        metavar="NAME=STEPS",
+        help="rows of --models whose answer is refined on each pair, as register --refine does",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of the split into patients, as in the training"
@@ -52,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluates and prints the tables."""
-    models = _models(options.models)
+    models = named_values("--models", options.models)
+    refined = named_values("--refine", options.refine, "STEPS")
+    refine = {name: _steps(name, word) for name, word in refined.items()}
     combinations = _combinations(options.combinations)
     if options.spacing and min(options.spacing) <= 0:
         raise InputError(f"--spacing: three sizes in mm are needed, not {options.spacing}.")
@@ -72,6 +82,7 @@ def run(options: argparse.Namespace) -> None:
             combinations=combinations,
             spacing=options.spacing,
             window=parse_window(options.window),
+            refine=refine,
             figure=options.figure,
             overwrite=options.overwrite,
             command=command_line(options),
@@ -83,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
 def command_line(options: argparse.Namespace) -> str:
     """The command that gives the same results again, without ``--overwrite``."""
     words = ["tf-lungreg", "evaluate", "--cohort", options.cohort, "--methods", options.methods]
-    for flag in ("models", "spacing"):
+    for flag in ("models", "refine", "spacing"):
         values = getattr(options, flag)
         words += [f"--{flag}", *map(str, values)] if values else []
     for flag in ("combinations", "figure"):
@@ -109,16 +120,10 @@ def summary_lines(results: dict) -> list[str]:
     return lines
 
 
-def _models(words: list[str]) -> dict[str, str]:
-    models: dict[str, str] = {}
-    for word in words:
-        name, equals, path = word.partition("=")
-        if not (name and equals and path):
-            raise InputError(f"--models: NAME=PATH is needed, not {word!r}.")
-        if name in models:
-            raise InputError(f"--models: {name!r} is given twice; once is needed.")
-        models[name] = path
-    return models
+def _steps(name: str, word: str) -> int:
+    if not word.isdecimal():
+        raise InputError(f"--refine: {name}: a whole number of steps is needed, not {word!r}.")
+    return int(word)
 
 
 def _combinations(text: str | None) -> int | str | None:
