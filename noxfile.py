@@ -20,6 +20,14 @@ def slow(session):
 
 @nox.session
 def lint(session):
-    session.install("ruff==0.17.*")
+    session.install("ruff==0.17.*", "import-linter")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session(python="3.11")
+def docs(session):
+    """The documentation site, in build/docs."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "docs", "build/docs")

@@ -1,5 +1,6 @@
 """What the README and the docs tell a user to type must exist; their links must lead somewhere."""
 
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,9 @@ from tf_lungreg.cli.main import make_parser
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("serving/*.md")])
 PROGRAMS = ("make ", "tf-lungreg ", "python", ".venv/bin/python ")
+# What stands before a program: variables, and Slurm's way to start it.
+BEFORE = re.compile(r"^(?:[A-Z_]+=\S+ +|srun(?: +--\S+)* +)+")
+FOREIGN = {"--signal", "--open-mode"}  # flags of other programs that the pages speak of
 
 
 def code_blocks(page, *languages):
@@ -22,8 +26,9 @@ def code_blocks(page, *languages):
 
 def commands():
     for page in PAGES:
-        for block in code_blocks(page, "sh", ""):
+        for block in code_blocks(page, "sh", "bash", ""):
             for line in block.replace("\\\n", " ").splitlines():
+                line = BEFORE.sub("", line).rstrip(" &")
                 if line.startswith(PROGRAMS):
                     yield page.name, shlex.split(line, comments=True)
 
@@ -42,13 +47,45 @@ OWN = [(page, words) for page, words in commands() if arguments_of(words) is not
 
 @pytest.mark.parametrize("page, words", OWN, ids=lambda value: str(value)[:60])
 def test_every_command_is_understood(page, words):
-    if "--help" not in words:
+    if not {"--help", "--version"} & set(words):
         make_parser().parse_args(arguments_of(words))
 
 
 def test_commands_were_found_at_all():
     assert any(words[1:2] == ["train_keras.py"] for _, words in OWN)
     assert any(words[1:2] == ["phantom"] for _, words in OWN)
+
+
+def test_commands_after_variables_and_in_scripts_were_found():
+    assert sum(page == "tuning.md" and "runs/search" in words for page, words in OWN) >= 4
+    assert any(page == "devices.md" and "mirrored" in words for page, words in OWN)
+    assert any(page == "devices.md" and "--name" in words for page, words in OWN)
+
+
+def flags_of(parser):
+    """Those of a parser and of all its verbs."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*map(flags_of, action.choices.values()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda p: p.name
+)
+def test_every_flag_in_the_text_exists(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    verbs = next(a for a in make_parser()._actions if a.dest == "verb").choices
+    everywhere = flags_of(make_parser()) | FOREIGN
+    for code in re.findall(r"`([^`]+)`", text):
+        words = code.split()
+        own = words[:1] == ["tf-lungreg"] and words[1:2] and words[1] in verbs
+        known = flags_of(verbs[words[1]]) if own else everywhere
+        if own or words[0].startswith("--") or words[0] in verbs:
+            for word in words:
+                if word.startswith("--"):
+                    assert word.split("=")[0].rstrip(",") in known, code
 
 
 def test_every_make_target_exists():
