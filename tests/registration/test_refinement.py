@@ -374,6 +374,8 @@ def test_the_files_of_a_refined_result(tools, pair, tmp_path):
     assert metrics["settings"]["refine"] == 15 and metrics["seconds"]["refinement"] > 0
     assert metrics["refinement"]["steps"] <= 15 and metrics["refinement"]["kept"]
     assert metrics["ncc_after"] > metrics["ncc_before"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"{metrics['refinement']['steps']} on " in page and "the refined transform" in page
     turn = sitk.CompositeTransform(3)
     turn.AddTransform(tools.read_field(out / "deformation.nii.gz"))
     turn.AddTransform(sitk.ReadTransform(str(out / "affine.tfm")))

@@ -1,4 +1,4 @@
-"""Export a training's best epoch as the next version of a SavedModel for TensorFlow Serving."""
+"""Export a training's best epoch, or a model again, as the next version of a SavedModel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``tf-lungreg export``."""
-    parser.add_argument("--run", required=True, type=Path, help="folder of a run that has ended")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, help="folder of a run that has ended")
+    source.add_argument(
+        "--model", type=Path, help="exported model: its weights in a graph of this version"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -19,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Exports and prints where the model is."""
-    from tf_lungreg.training.exporting import export_run
+    if options.run is not None:
+        from tf_lungreg.training.exporting import export_run
 
-    print(f"model    {export_run(options.run, options.out)}")
+        print(f"model    {export_run(options.run, options.out)}")
+    else:
+        from tf_lungreg.export.renewal import renew_model
+        from tf_lungreg.files import check_folder
+
+        check_folder(options.out)
+        print(f"model    {renew_model(options.model, options.out)}")

@@ -22,6 +22,7 @@ from nibabel import orientations
 
 from tf_lungreg import geometry
 from tf_lungreg.data.itk import open_itk
+from tf_lungreg.data.nifti import write_nifti
 from tf_lungreg.data.source import DEFLATE_LIMIT, Source, check_size, checked_shape
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
@@ -106,6 +107,10 @@ def load_header(
 ) -> Frame:
     """The grid that :func:`load_volume` would return, without its voxels (DICOM is read whole).
 
+    Args:
+        path: as for :func:`load_volume`.
+        axis_codes: as for :func:`load_volume`.
+
     Raises:
         MissingFileError: there is no such file.
         InputError: as :func:`load_volume`, as far as the header tells.
@@ -124,7 +129,12 @@ def check_image_name(path: str | os.PathLike) -> None:
 
 
 def stem(path: str | os.PathLike) -> str:
-    """The name of an image's file or folder without its ending, ``.nii.gz`` being one."""
+    """The name of an image's file or folder without its ending, ``.nii.gz`` being one.
+
+    Example:
+        >>> stem("scans/sub-01_inhale.nii.gz")
+        'sub-01_inhale'
+    """
     name = Path(path).name
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
 
@@ -153,7 +163,7 @@ def save_volume(
     image.set_qform(frame.affine, code=1)
     image.header.set_xyzt_units("mm")
     with replacing(path, overwrite) as temporary:
-        nib.save(image, temporary)
+        write_nifti(temporary, image)
 
 
 @contextmanager

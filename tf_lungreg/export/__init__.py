@@ -1,6 +1,19 @@
 """SavedModels: written in numbered versions for TensorFlow Serving, found and loaded again."""
 
-from tf_lungreg.export.reading import ExportedModel, find_model, load_model, read_card
+from tf_lungreg.export.reading import (
+    ExportedModel,
+    find_model,
+    load_model,
+    read_card,
+    read_weights,
+)
 from tf_lungreg.export.writing import export_model
 
-__all__ = ["ExportedModel", "export_model", "find_model", "load_model", "read_card"]
+__all__ = [
+    "ExportedModel",
+    "export_model",
+    "find_model",
+    "load_model",
+    "read_card",
+    "read_weights",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError, MissingFileError
 
 CARD = Path("assets.extra") / "model_card.json"
+
+_STORED = re.compile(r"weights/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")  # RegistrationModule.weights
 
 
 def list_versions(base: Path) -> list[int]:
@@ -86,8 +89,37 @@ def load_model(path: str | os.PathLike) -> ExportedModel:
     card = read_card(version)
     try:
         loaded = tf.saved_model.load(str(version))
-        weights = {name: variable.numpy() for name, variable in loaded.weights.items()}
     except (OSError, ValueError, AttributeError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{version}: not a model of this package ({reason}).") from error
-    return ExportedModel(version, card, weights, dict(loaded.signatures))
+        raise _not_a_model(version, error) from error
+    return ExportedModel(version, card, read_weights(version), dict(loaded.signatures))
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The weights of an exported model alone, without its graph, which takes seconds to load.
+
+    Returns:
+        Arrays under the names of :func:`tf_lungreg.models.weights.named_weights`.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        InputError: it holds no model of this package.
+    """
+    version = find_model(path)
+    try:
+        reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+        stored = [key for key in reader.get_variable_to_shape_map() if _STORED.fullmatch(key)]
+        weights = {_name(key): reader.get_tensor(key) for key in stored}
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise _not_a_model(version, error) from error
+    if not weights:
+        raise _not_a_model(version, "no weights")
+    return weights
+
+
+def _name(key: str) -> str:
+    """The name of a weight from its key in the file, in which TensorFlow doubles the dots."""
+    return _STORED.fullmatch(key)[1].replace("..", ".")
+
+
+def _not_a_model(version: Path, reason) -> InputError:
+    return InputError(f"{version}: not a model of this package ({str(reason).splitlines()[0]}).")

@@ -31,7 +31,9 @@ class RegistrationModule(tf.Module):
             name: v if isinstance(v, tf.Variable) else v.value  # Keras 3 wraps the variable
             for name, v in named_weights(model).items()
         }
-        self._model = model
+        # Held by a function, out of sight of tf.Module: a Keras model that is tracked would be
+        # saved as well, with a graph for each of its layers.
+        self._register = lambda pair: model(pair, training=False)
         self._card = json.dumps(card)
 
     def signatures(self) -> dict:
@@ -52,7 +54,7 @@ class RegistrationModule(tf.Module):
             sizes = tf.shape(moving), tf.shape(fixed)
             with tf.control_dependencies([_same(*sizes, "moving and fixed: one shape")]):
                 pair = {"moving": tf.identity(moving), "fixed": tf.identity(fixed)}
-            return self._model(pair, training=False)
+            return self._register(pair)
 
         @tf.function(input_signature=[_VOLUME, _GRID])
         def warp(volume, grid):

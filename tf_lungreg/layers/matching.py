@@ -152,6 +152,10 @@ def block_scale(size: tf.Tensor, block: int) -> tf.Tensor:
     """How much farther -1 and 1 are from the centre in the volume than in its blocks, (3,).
 
     They are the centres of the outermost voxels, and those of blocks lie farther inside.
+
+    Args:
+        size: (3,), voxels of the volume along D, H, W.
+        block: voxels of a block along each axis.
     """
     return (size * block - 1) / (block * (size - 1))
 

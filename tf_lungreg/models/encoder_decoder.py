@@ -24,16 +24,34 @@ _FULL = {"dtype": "float32"}
 
 
 def encoder_decoder(moving, fixed, sizes: EncoderDecoder, affine: bool, deformable: bool):
-    """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off."""
+    """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
+
+    Args:
+        moving: Keras input, (batch, D, H, W, 1).
+        fixed: Keras input, (batch, D, H, W, 1).
+        sizes: of a preset.
+        affine: whether there is the branch of A.
+        deformable: whether there is the branch of Φ.
+    """
     features = _encode(moving, fixed, sizes)
-    matrix = _decode_affine(features) if affine else None
+    matrix = decode_affine(features) if affine else None
     gradients = _decode_deformation(features, sizes) if deformable else None
     return matrix, gradients
 
 
-def _convolve(x, filters, dilation, name):
-    """Convolution, instance normalization, LeakyReLU."""
-    x = tf.keras.layers.Conv3D(filters, 3, padding="same", dilation_rate=dilation, name=name)(x)
+def convolve(x, filters, dilation, name, strides=1):
+    """Convolution of 3 × 3 × 3, instance normalization, LeakyReLU.
+
+    Args:
+        x: feature maps, (batch, D, H, W, channels).
+        filters: channels of the result.
+        dilation: of the kernel.
+        name: of the layer; the two after it are named after it.
+        strides: of the kernel.
+    """
+    x = tf.keras.layers.Conv3D(
+        filters, 3, strides, padding="same", dilation_rate=dilation, name=name
+    )(x)
     x = instance_normalization(name=f"{name}_norm")(x)
     return tf.keras.layers.LeakyReLU(name=f"{name}_relu")(x)
 
@@ -42,7 +60,7 @@ def _encode(moving, fixed, sizes):
     """Both images and the maps of every layer, merged: (batch, D, H, W, 2 + sum of filters)."""
     maps = [tf.keras.layers.Concatenate(name="pair")([moving, fixed])]
     for number, (filters, dilation) in enumerate(zip(sizes.encoder, sizes.dilations), start=1):
-        maps.append(_convolve(maps[-1], filters, dilation, f"encoder_{number}"))
+        maps.append(convolve(maps[-1], filters, dilation, f"encoder_{number}"))
     return tf.keras.layers.Concatenate(name="merged")(maps)
 
 
@@ -50,15 +68,15 @@ def _decode_deformation(features, sizes):
     """Φ, (batch, D, H, W, 3)."""
     x = SqueezeExcitation3D(sizes.reduction, name="squeeze_excitation")(features)
     for number, filters in enumerate(sizes.decoder, start=1):
-        x = _convolve(x, filters, 1, f"decoder_{number}")
+        x = convolve(x, filters, 1, f"decoder_{number}")
     last = tf.keras.layers.Conv3D(
         3, 3, padding="same", kernel_initializer="zeros", name="gradient_logits", **_FULL
     )(x)
     return SpatialGradients(name="spatial_gradients", **_FULL)(last)
 
 
-def _decode_affine(features):
-    """A, (batch, 3, 4)."""
+def decode_affine(features):
+    """A, (batch, 3, 4), from the means of feature maps of any size."""
     pooled = tf.keras.layers.GlobalAveragePooling3D(name="pooled", **_FULL)(features)
     numbers = tf.keras.layers.Dense(
         12, kernel_initializer="zeros", name="affine_parameters", **_FULL

@@ -27,7 +27,15 @@ _FULL = {"dtype": "float32"}
 
 
 def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
-    """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off."""
+    """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
+
+    Args:
+        moving: Keras input, (batch, D, H, W, 1).
+        fixed: Keras input, (batch, D, H, W, 1).
+        sizes: of a preset.
+        affine: whether there is the branch of A.
+        deformable: whether there is the branch of Φ.
+    """
     extract = _extractor(sizes)
     (moving_fine, moving_coarse), (fixed_fine, fixed_coarse) = extract(moving), extract(fixed)
     matrix = gradients = None

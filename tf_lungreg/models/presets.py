@@ -41,6 +41,23 @@ class Matching:
 
 
 @dataclass(frozen=True)
+class CoarseToFine:
+    """Sizes of the paper's network on a coarser grid, :mod:`tf_lungreg.models.coarse_to_fine`.
+
+    Attributes:
+        encoder: filters of the encoder's convolutions; the first two halve the resolution.
+        dilations: their dilations.
+        decoder: filters of the deformation decoder's convolutions at a quarter of the resolution.
+        reduction: of the squeeze and excitation.
+    """
+
+    encoder: tuple[int, ...]
+    dilations: tuple[int, ...]
+    decoder: tuple[int, ...]
+    reduction: int
+
+
+@dataclass(frozen=True)
 class Preset:
     """One size of the network, and what goes with it in training.
 
@@ -61,7 +78,7 @@ class Preset:
         stop_patience: epochs without improvement until training stops.
     """
 
-    network: EncoderDecoder | Matching
+    network: EncoderDecoder | CoarseToFine | Matching
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     margin: int
@@ -109,6 +126,27 @@ PRESETS = {
         ),
         spacing=(10.0, 9.69, 9.69),
         shape=(24, 64, 64),
+        margin=0,
+        alpha=1e-6,
+        beta=1e-3,
+        gamma=3.0,
+        learning_rate=1e-3,
+        epochs=20,
+        steps=40,
+        batch=1,
+        lr_patience=8,
+        stop_patience=20,
+    ),
+    # For the paper's grid on a processor: Φ on every second voxel, and small's weights of the loss.
+    "fast": Preset(
+        network=CoarseToFine(
+            encoder=(16, 32, 32, 32, 16),
+            dilations=(1, 1, 1, 2, 3),
+            decoder=(64, 32),
+            reduction=16,
+        ),
+        spacing=(3.75, 3.21, 3.21),
+        shape=(64, 192, 192),
         margin=0,
         alpha=1e-6,
         beta=1e-3,

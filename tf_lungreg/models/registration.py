@@ -1,9 +1,12 @@
 """The registration network: from a pair to A and Φ, and from these to the grid (paper 2, Fig. 1).
 
-Two networks find A and Φ, the paper's and one that compares features; all that follows is the same.
+Three networks find A and Φ: the paper's, one like it on a coarser grid, and one that compares
+features. All that follows is the same.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import tensorflow as tf
 
@@ -16,9 +19,16 @@ from tf_lungreg.layers import (
     SpatialTransformer3D,
     UnitSpatialGradients,
 )
+from tf_lungreg.models.coarse_to_fine import coarse_to_fine
 from tf_lungreg.models.encoder_decoder import encoder_decoder
 from tf_lungreg.models.matching import matching
-from tf_lungreg.models.presets import Matching, find_preset
+from tf_lungreg.models.presets import CoarseToFine, EncoderDecoder, Matching, find_preset
+
+_BRANCHES = {
+    EncoderDecoder: encoder_decoder,
+    CoarseToFine: coarse_to_fine,
+    Matching: matching,
+}
 
 # Coordinates run to hundreds of voxels, Φ lies near 1: half precision would lose both.
 _FULL = {"dtype": "float32"}
@@ -29,6 +39,7 @@ def build_registration_model(
     affine: bool = True,
     deformable: bool = True,
     anchor: str = "ends",
+    mixed_precision: bool = False,
 ) -> tf.keras.Model:
     """Builds the network; untrained, it is the identity.
 
@@ -37,6 +48,8 @@ def build_registration_model(
         affine: without it, the paper's "w/o Affine": A stays the identity.
         deformable: without it, Φ stays 1.
         anchor: what the integration of Φ keeps in place, see :func:`tf_lungreg.ops.integrate`.
+        mixed_precision: the convolutions compute in bfloat16. Weights, normalization, what the
+            convolutions end in, and everything after it stay float32.
 
     Returns:
         A functional model from ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1] with
@@ -55,8 +68,9 @@ def build_registration_model(
         raise InputError("affine, deformable: at least one of the two is needed.")
     moving = tf.keras.Input((None, None, None, 1), name="moving")
     fixed = tf.keras.Input((None, None, None, 1), name="fixed")
-    branches = matching if isinstance(sizes, Matching) else encoder_decoder
-    matrix, gradients = branches(moving, fixed, sizes, affine, deformable)
+    branches = _BRANCHES[type(sizes)]
+    with _bfloat16() if mixed_precision else contextlib.nullcontext():
+        matrix, gradients = branches(moving, fixed, sizes, affine, deformable)
     if affine:
         affine_grid = AffineGrid(name="affine_grid" if deformable else "grid", **_FULL)(
             [matrix, fixed]
@@ -76,3 +90,14 @@ def build_registration_model(
     warped = SpatialTransformer3D(name="warped", **_FULL)([moving, grid])
     outputs = {"warped": warped, "grid": grid, "affine": matrix, "spatial_gradients": gradients}
     return tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
+
+
+@contextlib.contextmanager
+def _bfloat16():
+    """Layers that are made in the block, and state no type themselves, compute in bfloat16."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)

@@ -21,13 +21,16 @@ def local_correlation(first: tf.Tensor, second: tf.Tensor, radius: int) -> tf.Te
         Tensor of shape (batch, D, H, W, (2 radius + 1)³), the shifts in C order from
         (-radius, -radius, -radius) on.
     """
-    size = tf.shape(first)[1:4]
     around = tf.pad(second, [(0, 0), *[(radius, radius)] * 3, (0, 0)])
-    products = [
-        tf.reduce_sum(first * tf.slice(around, [0, *shift, 0], [-1, *tf.unstack(size), -1]), -1)
-        for shift in itertools.product(range(2 * radius + 1), repeat=3)
-    ]
-    return tf.stack(products, axis=-1)
+    shifts = [(0, *shift, 0) for shift in itertools.product(range(2 * radius + 1), repeat=3)]
+
+    def correlate(shift):
+        return tf.reduce_sum(first * tf.slice(around, shift, tf.shape(first)), axis=-1)
+
+    # A loop in the graph: written out, the shifts are most of its operations, and of the time in
+    # which it is loaded and first called.
+    found = tf.map_fn(correlate, tf.constant(shifts), fn_output_signature=first.dtype)
+    return tf.transpose(found, [1, 2, 3, 4, 0])
 
 
 def expected_shift(correlation: tf.Tensor, radius: int, sharpness) -> tf.Tensor:

@@ -16,18 +16,38 @@ def identity_grid(shape, dtype=tf.float32) -> tf.Tensor:
 
     Returns:
         Tensor of shape (1, D, H, W, 3).
+
+    Example:
+        >>> grid = identity_grid((2, 3, 4))
+        >>> grid.shape
+        TensorShape([1, 2, 3, 4, 3])
+        >>> grid[0, 1, 2, 3].numpy().tolist()
+        [1.0, 2.0, 3.0]
     """
     axes = [tf.cast(tf.range(shape[axis]), dtype) for axis in range(3)]
     return tf.stack(tf.meshgrid(*axes, indexing="ij"), axis=-1)[tf.newaxis]
 
 
 def displacement(grid: tf.Tensor) -> tf.Tensor:
-    """``u(p) = G(p) - p`` in voxels, the shape of the grid."""
+    """``u(p) = G(p) - p`` in voxels, the shape of the grid.
+
+    Example:
+        The grid that samples one voxel farther along W:
+
+        >>> shifted = identity_grid((2, 2, 2)) + [0.0, 0.0, 1.0]
+        >>> displacement(shifted)[0, 0, 0, 0].numpy().tolist()
+        [0.0, 0.0, 1.0]
+    """
     return grid - identity_grid(tf.shape(grid)[1:4], grid.dtype)
 
 
 def identity_affine(batch=1, dtype=tf.float32) -> tf.Tensor:
-    """The affine matrices ``[I | 0]``, shape (batch, 3, 4)."""
+    """The affine matrices ``[I | 0]``, shape (batch, 3, 4).
+
+    Args:
+        batch: how many, all the same.
+        dtype: type of the numbers.
+    """
     return tf.eye(3, 4, batch_shape=[batch], dtype=dtype)
 
 

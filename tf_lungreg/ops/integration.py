@@ -31,6 +31,16 @@ def integrate(spatial_gradients: tf.Tensor, anchor: str = "ends") -> tf.Tensor:
 
     Raises:
         InputError: the anchor is unknown.
+
+    Example:
+        One line along W with a long second step; ``corner`` adds the steps up, ``ends`` keeps both
+        ends:
+
+        >>> steps = tf.reshape([1.0, 2.0, 1.0], (1, 1, 1, 3, 1)) * tf.ones((1, 2, 2, 3, 3))
+        >>> integrate(steps, "corner")[0, 0, 0, :, 2].numpy().tolist()
+        [0.0, 1.0, 3.0]
+        >>> [round(float(w), 3) for w in integrate(steps, "ends")[0, 0, 0, :, 2]]
+        [0.0, 0.667, 2.0]
     """
     check_anchor(anchor)
     return tf.stack(

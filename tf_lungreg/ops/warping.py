@@ -8,6 +8,9 @@ from tf_lungreg.errors import InputError
 
 INTERPOLATIONS = ("linear", "nearest")
 
+_BLOCK = 2**15  # samples at a time
+_LINES = [a * 2**n for n in range(11) for a in (1, 3)]  # along W, that may make up a block
+
 
 def warp(
     volume: tf.Tensor, grid: tf.Tensor, interpolation: str = "linear", outside="border"
@@ -38,6 +41,7 @@ def warp(
         sampled = _nearest(volume, grid)
     else:
         sampled = tf.cast(_linear(tf.cast(volume, grid.dtype), grid), volume.dtype)
+        sampled = tf.ensure_shape(sampled, (*grid.shape[:4], volume.shape[-1]))
     if isinstance(outside, str):
         if outside != "border":
             raise InputError(f"outside: 'border' or a number is needed, not {outside!r}.")
@@ -59,84 +63,131 @@ def _check(volume, grid, interpolation):
         raise InputError(f"grid: (batch, D, H, W, 3) is needed, not {grid.shape}.")
 
 
-def _flat_index(corner: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Row of each voxel in the volume seen as (batch * D * H * W, C); (batch, D', H', W')."""
-    voxel = (corner[..., 0] * size[1] + corner[..., 1]) * size[2] + corner[..., 2]
-    first = tf.range(tf.shape(corner)[0]) * tf.reduce_prod(size)
-    return voxel + tf.reshape(first, (-1, 1, 1, 1))
-
-
-def _rows(volume: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(volume, tf.stack([-1, tf.shape(volume)[-1]]))
-
-
 def _nearest(volume, grid):
     size = tf.shape(volume)[1:4]
-    last = tf.cast(size, grid.dtype) - 1
-    voxel = _to_index(tf.clip_by_value(tf.floor(grid + 0.5), 0, last), size - 1)
-    return tf.gather(_rows(volume), _flat_index(voxel, size))
-
-
-def _to_index(coordinate, last):
-    """Whole coordinates as integers; one that is no number leads to some voxel, not to a crash."""
-    return tf.clip_by_value(tf.cast(coordinate, tf.int32), 0, last)
-
-
-def _locate(grid, size):
-    """The cell of each sample.
-
-    Returns:
-        The row of its first corner, (batch, D', H', W'), and the place in the cell along each
-        axis, three tensors (batch, D', H', W', 1) in [0, 1].
-    """
-    last = tf.cast(size, grid.dtype) - 1
-    clamped = tf.clip_by_value(grid, 0, last)
-    lower = tf.minimum(tf.floor(clamped), last - 1)
-    place = tf.split(clamped - lower, 3, axis=-1)
-    base = _flat_index(_to_index(lower, size - 2), size)
-    return base, place
-
-
-def _corners(rows, base, size):
-    """Values at the eight corners of each sample's cell, as ``corners[a][b][c]``."""
-    return [
-        [
-            [tf.gather(rows, base + ((a * size[1] + b) * size[2] + c)) for c in (0, 1)]
-            for b in (0, 1)
-        ]
-        for a in (0, 1)
-    ]
-
-
-def _between(low, high, place):
-    return low + place * (high - low)
-
-
-def _interpolate(corners, place):
-    """Trilinear interpolation, the last axis first."""
-    edges = [[_between(low, high, place[2]) for low, high in face] for face in corners]
-    faces = [_between(low, high, place[1]) for low, high in edges]
-    return _between(*faces, place[0])
+    voxel = [_to_index(tf.floor(x + 0.5), n) for x, n in zip(_axes(grid), tf.unstack(size))]
+    rows = tf.squeeze(_row(voxel, size), -1) + tf.reshape(_first_rows(volume), (-1, 1, 1, 1))
+    return tf.gather(_rows(volume), rows)
 
 
 @tf.custom_gradient
 def _linear(volume, grid):
-    size = tf.shape(volume)[1:4]
-    base, place = _locate(grid, size)
-    sampled = _interpolate(_corners(_rows(volume), base, size), place)
+    rows, size = _rows(volume), tf.shape(volume)[1:4]
+
+    def sample(first, samples):
+        base, place = _locate(samples, size)
+        return _interpolate(_corners(rows, first + base, size), place)
+
+    def slopes(first, samples, upstream):
+        return _grid_gradient(rows, first, samples, upstream, size)
 
     def gradient(upstream):
-        return (
-            _volume_gradient(upstream, tf.shape(volume), base, place),
-            _grid_gradient(upstream, volume, grid),
-        )
+        return _volume_gradient(upstream, volume, grid), _in_blocks(slopes, volume, grid, upstream)
 
-    return sampled, gradient
+    return _in_blocks(sample, volume, grid), gradient
 
 
-def _volume_gradient(upstream, shape, base, place):
+def _in_blocks(function, volume, grid, *others):
+    """A function of samples, a block of them at a time: their many arrays then stay in the cache.
+
+    Args:
+        function: of the first row of each sample's volume, (samples, 1), its coordinates,
+            (samples, 3), and what belongs to it in ``others``; gives (samples, any).
+        volume: (batch, D, H, W, C).
+        grid: (batch, D', H', W', 3).
+        *others: (batch, D', H', W', any).
+
+    Returns:
+        Tensor of shape (batch, D', H', W', any).
+    """
+    shape = tf.shape(grid)
+    lines, width = tf.reduce_prod(shape[:3]), shape[3]
+    # Blocks of one size: the largest number of lines below that divides them all.
+    choices = tf.constant(_LINES)
+    fits = (lines % choices == 0) & (choices * width <= _BLOCK)
+    together = tf.where(lines * width <= _BLOCK, lines, tf.reduce_max(tf.where(fits, choices, 1)))
+
+    def blocks(tensor):
+        return tf.reshape(tensor, [lines // together, together * width, tf.shape(tensor)[-1]])
+
+    first = tf.reshape(_first_rows(volume), (-1, 1, 1, 1, 1)) + tf.zeros(
+        tf.concat([shape[:4], [1]], 0), tf.int32
+    )
+    out = tf.map_fn(
+        lambda parts: function(*parts),
+        tuple(blocks(tensor) for tensor in (first, grid, *others)),
+        fn_output_signature=grid.dtype,
+    )
+    return tf.reshape(out, tf.concat([shape[:4], tf.shape(out)[2:]], axis=0))
+
+
+def _rows(volume: tf.Tensor) -> tf.Tensor:
+    """The voxels of all volumes of a batch, (batch * D * H * W, C)."""
+    return tf.reshape(volume, tf.stack([-1, tf.shape(volume)[-1]]))
+
+
+def _first_rows(volume):
+    """The row with which each volume of the batch begins, (batch,)."""
+    shape = tf.shape(volume)
+    return tf.range(shape[0]) * tf.reduce_prod(shape[1:4])
+
+
+def _row(voxel, size):
+    """Row within its volume of a voxel, three tensors of whole numbers."""
+    return (voxel[0] * size[1] + voxel[1]) * size[2] + voxel[2]
+
+
+def _axes(grid):
+    """The three coordinates, (..., 1) each."""
+    return tf.split(grid, 3, axis=-1)
+
+
+def _to_index(coordinate, size):
+    """Whole coordinates as voxels; one that is no number leads to some voxel, not to a crash."""
+    return tf.clip_by_value(tf.cast(coordinate, tf.int32), 0, size - 1)
+
+
+def _locate(grid, size, round_down=tf.floor):
+    """The cell of each sample, or the nearest one.
+
+    Args:
+        grid: (..., 3).
+        size: of the volume, (3,).
+        round_down: what gives the cell from a coordinate.
+
+    Returns:
+        The row of its first corner, (..., 1), and the place in the cell along each axis, three
+        tensors (..., 1) in [0, 1].
+    """
+    cell, place = [], []
+    for coordinate, n in zip(_axes(grid), tf.unstack(size)):
+        last = tf.cast(n, grid.dtype) - 2
+        lower = tf.clip_by_value(round_down(coordinate), 0, last)
+        place.append(tf.clip_by_value(coordinate - lower, 0, 1))
+        cell.append(_to_index(lower, n - 1))
+    return _row(cell, size), place
+
+
+def _corners(rows, base, size):
+    """Values at the eight corners of each sample's cell, in the order of D, H, W."""
+    offsets = [(a * size[1] + b) * size[2] + c for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    # On a processor gather_nd takes two thirds of gather's time for rows of one number.
+    return [tf.gather_nd(rows, base + offset) for offset in offsets]
+
+
+def _interpolate(values, place):
+    """Trilinear interpolation of the corners' values, the last axis first."""
+    for t in reversed(place):
+        values = [low + t * (high - low) for low, high in zip(values[::2], values[1::2])]
+    return values[0]
+
+
+def _volume_gradient(upstream, volume, grid):
     """Adds each sample's gradient, by its trilinear weights, to the eight corners of its cell."""
+    shape = tf.shape(volume)
     size, count = shape[1:4], tf.reduce_prod(shape[:4])
+    base, place = _locate(grid, size)
+    base = tf.squeeze(base, -1) + tf.reshape(_first_rows(volume), (-1, 1, 1, 1))
     total = tf.zeros(tf.stack([count, shape[4]]), upstream.dtype)
     weight = [(1 - t, t) for t in place]
     for a in (0, 1):
@@ -148,41 +199,35 @@ def _volume_gradient(upstream, shape, base, place):
     return tf.reshape(total, shape)
 
 
-def _grid_gradient(upstream, volume, grid):
-    """Derivative of the samples along the three coordinates, times the gradient that came."""
-    size = tf.shape(volume)[1:4]
-    base, place = _locate(grid, size)
-    # Four groups of C channels: the volume and the mean of both slopes at each voxel, per axis.
-    packed = tf.concat([volume] + [_mean_slope(volume, axis) for axis in (1, 2, 3)], axis=-1)
-    corners = _corners(_rows(packed), base, size)
-    _, *on_lattice = tf.split(_interpolate(corners, place), 4, axis=-1)
+def _grid_gradient(rows, first, grid, upstream, size):
+    """Derivative of the samples along the three coordinates, times the gradient that came.
 
-    values = [[[tf.split(v, 4, axis=-1)[0] for v in edge] for edge in face] for face in corners]
-    edges = [[_between(low, high, place[2]) for low, high in face] for face in values]
-    faces = [_between(low, high, place[1]) for low, high in edges]
-    across = [[high - low for low, high in face] for face in values]  # slope along W on each edge
-    in_cell = [
-        faces[1] - faces[0],
-        _between(edges[0][1] - edges[0][0], edges[1][1] - edges[1][0], place[0]),
-        _between(*(_between(low, high, place[1]) for low, high in across), place[0]),
-    ]
+    Mean of the slopes to both sides of each sample: in the cell above it and in the one below,
+    which are two for a sample on the lattice. Beyond the volume there is no slope.
+    """
+    total = [0.0, 0.0, 0.0]
+    for cell in (tf.floor, _cell_below):
+        base, place = _locate(grid, size, cell)
+        slopes = _cell_slopes(_corners(rows, first + base, size), place)
+        for axis, coordinate in enumerate(_axes(grid)):
+            number, cells = cell(coordinate), tf.cast(size[axis] - 1, grid.dtype)
+            half = tf.where((number >= 0) & (number < cells), 0.5, tf.zeros_like(number))
+            total[axis] += half * tf.reduce_sum(upstream * slopes[axis], axis=-1, keepdims=True)
+    return tf.concat(total, axis=-1)
 
-    last = tf.cast(size, grid.dtype) - 1
+
+def _cell_below(coordinate):
+    """The cell below a coordinate: on the lattice, the one that ends there."""
+    return tf.math.ceil(coordinate) - 1
+
+
+def _cell_slopes(values, place):
+    """Slopes along D, H, W of the trilinear interpolation of the corners' values."""
     slopes = []
-    for axis, (cell, lattice) in enumerate(zip(in_cell, on_lattice)):
-        at_lattice = (place[axis] == 0) | (place[axis] == 1)
-        coordinate = grid[..., axis : axis + 1]
-        within = (coordinate >= 0) & (coordinate <= last[axis])
-        slope = tf.where(at_lattice, lattice, cell)
-        total = tf.reduce_sum(upstream * slope, axis=-1, keepdims=True)
-        slopes.append(tf.where(within, total, tf.zeros_like(total)))
-    return tf.concat(slopes, axis=-1)
-
-
-def _mean_slope(volume, axis):
-    """Mean of the slopes to both sides of each voxel, the outermost voxels continued outside."""
-    size = tf.shape(volume)[axis]
-    index = tf.range(size)
-    after = tf.gather(volume, tf.minimum(index + 1, size - 1), axis=axis)
-    before = tf.gather(volume, tf.maximum(index - 1, 0), axis=axis)
-    return (after - before) / 2
+    for axis in range(3):
+        stride = (4, 2, 1)[axis]
+        low = [v for number, v in enumerate(values) if not number & stride]
+        high = [v for number, v in enumerate(values) if number & stride]
+        across = [b - a for a, b in zip(low, high)]
+        slopes.append(_interpolate(across, [t for a, t in enumerate(place) if a != axis]))
+    return slopes

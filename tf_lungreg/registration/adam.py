@@ -22,7 +22,12 @@ class Adam:
         self._first = self._second = 0.0
 
     def update(self, values: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """The values after one more step, in their own type."""
+        """The values after one more step, in their own type.
+
+        Args:
+            values: what is optimised.
+            gradient: of the loss, in the shape of the values.
+        """
         falling = (1 + np.cos(np.pi * self._step / self._steps)) / 2
         rate = self._rate * (_LAST + (1 - _LAST) * falling)
         self._step += 1

@@ -99,7 +99,12 @@ def upsample(coefficients: tf.Tensor, matrices) -> list[tf.Tensor]:
 
 
 def separable(volume: tf.Tensor, matrices) -> tf.Tensor:
-    """A volume (d, h, w) times a matrix along each axis, (D, d), (H, h), (W, w): (D, H, W)."""
+    """A volume (d, h, w) times a matrix along each axis, (D, d), (H, h), (W, w): (D, H, W).
+
+    Args:
+        volume: (d, h, w).
+        matrices: three.
+    """
     along_d, along_h, along_w = matrices
     rows = tf.matmul(volume, along_w, transpose_b=True)  # (d, h, W)
     planes = tf.matmul(along_h, rows)  # (d, H, W)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from tf_lungreg.data.io import Volume
 from tf_lungreg.geometry import Frame, apply_affine
-from tf_lungreg.registration.sampling import Sampler, slabs, world_points
+from tf_lungreg.registration.sampling import Sampler, over_slabs, world_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +80,11 @@ class DisplacementField:
         sampler = Sampler(data, interpolation, data.min() if outside is None else outside)
         to_voxel = np.linalg.inv(image.frame.affine)
         out = np.empty(frame.shape, data.dtype)
-        for slab in slabs(frame.shape):
+
+        def fill(slab):
             out[slab] = sampler(apply_affine(to_voxel, self._map_slab(frame, slab)))
+
+        over_slabs(frame.shape, fill)
         return Volume(out.view(bool) if mask else out, frame, image.path)
 
     def jacobian(self) -> np.ndarray:
@@ -94,13 +97,16 @@ class DisplacementField:
         linear = self.frame.affine[:3, :3]
         out = np.empty(self.frame.shape, np.float32)
         last = self.frame.shape[0]
-        for slab in slabs(self.frame.shape):
+
+        def fill(slab):
             start, stop = max(slab.start - 1, 0), min(slab.stop + 1, last)  # what differences need
             inner = slice(slab.start - start, slab.stop - start)
             # How far T moves, in mm, for a step of one voxel along each axis: (d, H, W, 3) each.
             differences = np.gradient(self.data[start:stop], axis=(0, 1, 2))
             a, b, c = (d[inner] + v for d, v in zip(differences, linear.T.astype(np.float32)))
             out[slab] = np.sum(a * np.cross(b, c), axis=-1)
+
+        over_slabs(self.frame.shape, fill)
         out /= np.linalg.det(linear)
         return out
 

@@ -19,7 +19,16 @@ from tf_lungreg.registration.lung_mask import lung_mask
 
 @dataclass(frozen=True)
 class PairFiles:
-    """What is registered, and what the result is measured with; only the images are needed."""
+    """What is registered, and what the result is measured with; only the images are needed.
+
+    Attributes:
+        fixed: image, or a folder with one DICOM series.
+        moving: the same.
+        fixed_mask: lungs, on the fixed image's grid.
+        moving_mask: lungs, on the moving image's grid.
+        fixed_landmarks: table ``name,x,y,z``, RAS mm.
+        moving_landmarks: the same names in the moving image.
+    """
 
     fixed: str | os.PathLike
     moving: str | os.PathLike

@@ -15,7 +15,13 @@ SATURATED = 0.05  # distance of Φ from its limits 0 and 2
 
 
 def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:
-    """Mean squared difference and correlation of three images of one shape, in [0, 1]."""
+    """Mean squared difference and correlation of three images of one shape, in [0, 1].
+
+    Args:
+        fixed: (D, H, W), float32 in [0, 1].
+        before: the moving image as it lay.
+        after: the moving image, registered.
+    """
     return {
         "mse_before": float(np.mean((before - fixed) ** 2)),
         "mse_after": float(np.mean((after - fixed) ** 2)),
@@ -46,14 +52,25 @@ def measure_deformation(
 
 
 def measure_overlap(field: DisplacementField, moving: Volume) -> float:
-    """Share of the fixed volume that the transform puts within the moving image."""
+    """Share of the fixed volume that the transform puts within the moving image.
+
+    Args:
+        field: on the fixed image's grid.
+        moving: the moving image.
+    """
     found = field.map_points(thinned_points(field.frame, 100_000))
     voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
     return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
 
 
 def measure_dice(fixed: Volume, moving: Volume, stages: dict[str, DisplacementField]) -> dict:
-    """Dice on the fixed image's grid under each transform: ``dice_<stage>``."""
+    """Dice on the fixed image's grid under each transform: ``dice_<stage>``.
+
+    Args:
+        fixed: mask of the fixed image.
+        moving: mask of the moving image.
+        stages: name → transform.
+    """
     return {
         f"dice_{name}": dice(fixed.data, field.apply(moving, reference=fixed.frame).data)
         for name, field in stages.items()
@@ -64,6 +81,11 @@ def measure_landmarks(
     fixed: np.ndarray, moving: np.ndarray, stages: dict[str, DisplacementField]
 ) -> dict:
     """Distances in mm of corresponding points (N, 3) under each transform.
+
+    Args:
+        fixed: (N, 3), RAS mm.
+        moving: (N, 3), RAS mm, of the same landmarks.
+        stages: name → transform.
 
     Returns:
         ``landmarks``, their number; for each stage the mean ``tre_<stage>``,

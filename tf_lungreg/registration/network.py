@@ -14,6 +14,7 @@ from tf_lungreg.data.preprocessing import Window, to_network
 from tf_lungreg.evaluation import register_arrays
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.geometry import network_frame
+from tf_lungreg.registration.parallel import at_once
 from tf_lungreg.registration.transform import WorldTransform, world_transform
 
 NO_MODEL = "none"  # in place of a model: the identity, to be refined
@@ -61,7 +62,9 @@ def run_network(
         init=init,
         margin=settings.get("margin", 0),
     )
-    seen = [to_network(v, frame, window) for v, frame in zip((fixed, moving), frames)]
+    seen = at_once(
+        lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
+    )
     outputs = register_arrays(model, *seen)
     gradients = outputs["spatial_gradients"]
     deformable_grid = ops.integrate(gradients, settings["anchor"])[0].numpy()

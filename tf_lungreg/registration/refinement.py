@@ -109,7 +109,13 @@ def refine(
 
 
 def plan_steps(steps: int, starts: int, levels: int) -> list[int]:
-    """How many steps each start's affine part gets, then each level's Φ; each start at least 1."""
+    """How many steps each start's affine part gets, then each level's Φ; each start at least 1.
+
+    Args:
+        steps: how many in all.
+        starts: affine parts to begin with.
+        levels: coarse to fine.
+    """
     shares = np.array([_AFFINE_SHARE / starts] * starts + list(_SHARES[-levels:]))
     ends = np.round(steps * np.cumsum(shares) / shares.sum()).astype(int)
     counts = np.diff(ends, prepend=0).tolist()

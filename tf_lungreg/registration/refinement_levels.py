@@ -58,6 +58,10 @@ def level_spacings(fixed: Frame, moving: Frame) -> list[np.ndarray]:
 
     The finest is that of the coarser image along each axis, or larger where the fixed image would
     have more than ``VOXELS``. Thick slices stay as they are until the other axes are as coarse.
+
+    Args:
+        fixed: grid of the fixed image.
+        moving: grid of the moving image.
     """
     native = np.maximum(world_spacing(fixed), world_spacing(moving))
     extent = _extent(fixed.affine, fixed.shape)

@@ -55,14 +55,21 @@ _FILES = (
 
 
 def write_registration_report(path: str | Path, result: RegistrationResult) -> None:
-    """Writes the page: verdict, numbers, before against after, Figure 2, volume change."""
+    """Writes the page: verdict, numbers, before against after, Figure 2, volume change.
+
+    Args:
+        path: the page, replaced where it exists.
+        result: of a registration, with its metrics.
+    """
     views, metrics = plane_views(result), result.metrics
     lead = f"{Path(result.moving.path).name} (moving) to {Path(result.fixed.path).name} (fixed)"
     verdict = f'<p class="verdict {metrics["quality"]}">{html.escape(quality_line(metrics))}</p>'
     figures = "".join(f"<h3>{view.name}</h3>" + _figure_2(view) for view in views)
-    record = {k: metrics[k] for k in ("settings", "model", "inputs", "seconds", "software")}
+    numbers = _comparison(metrics) + _properties(metrics) + _refinement(metrics)
+    recorded = ("settings", "refinement", "model", "inputs", "seconds", "software")
+    record = {name: metrics[name] for name in recorded if metrics.get(name) is not None}
     sections = [
-        ("Result", verdict + _comparison(metrics) + _properties(metrics)),
+        ("Result", verdict + numbers),
         ("Before and after", _sliders(views, _start(metrics))),
         ("Local volume change", _volume_change(views, metrics)),
         ("Images and deformed grid", figures),
@@ -105,6 +112,24 @@ def _properties(metrics: dict) -> str:
         ("Time without writing", f"{sum(metrics['seconds'].values()):.1f} s"),
     ]
     return table(rows)
+
+
+def _refinement(metrics: dict) -> str:
+    """What became of ``--refine``, where it was asked for."""
+    record = metrics.get("refinement")
+    if record is None:
+        return ""
+    begun = {"network": "the network's answer", "identity": "the identity"}[record["begun_from"]]
+    kept = "the refined transform" if record["kept"] else "the network's answer, which is better"
+    term = "{image_term_before:.4f} before, {image_term_after:.4f} after"
+    return table(
+        [
+            ("Steps of refinement", f"{record['steps']} on {len(record['levels'])} levels"),
+            ("It began from", begun),
+            ("Its image term, 1 − NCC²", term.format(**record)),
+            ("What was kept", kept),
+        ]
+    )
 
 
 def _start(metrics: dict) -> str:

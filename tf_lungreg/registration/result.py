@@ -13,6 +13,7 @@ from tf_lungreg.files import replacing_folder, write_json
 from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inversion import invert_field
+from tf_lungreg.registration.parallel import at_once
 from tf_lungreg.registration.report import write_registration_report
 from tf_lungreg.registration.transform import WorldTransform
 from tf_lungreg.registration.transform_files import (
@@ -110,15 +111,21 @@ class RegistrationResult:
             InputError: the folder exists, or holds other files.
         """
         with replacing_folder(folder, overwrite, FILES) as out:
-            save_volume(out / "warped.nii.gz", self.warped.data, self.warped.frame)
-            save_volume(out / "jacobian.nii.gz", self.jacobian.data, self.jacobian.frame)
-            write_displacement(out / "displacement.nii.gz", self.displacement)
-            write_affine(out / "affine.tfm", self.affine)
             deformation = self.transform.deformation_over(self.displacement.frame)
-            write_displacement(out / "deformation.nii.gz", deformation)
+            at_once(
+                lambda: write_displacement(out / "displacement.nii.gz", self.displacement),
+                lambda: _save(out / "warped.nii.gz", self.warped),
+                lambda: _save(out / "jacobian.nii.gz", self.jacobian),
+                lambda: write_displacement(out / "deformation.nii.gz", deformation),
+            )
+            write_affine(out / "affine.tfm", self.affine)
             if itk_transform:
                 write_itk_transform(out / "transform.h5", self.displacement)
             write_json(out / "metrics.json", self.metrics)
             if report:
                 write_registration_report(out / "report.html", self)
         return Path(folder)
+
+
+def _save(path: Path, volume: Volume) -> None:
+    save_volume(path, volume.data, volume.frame)

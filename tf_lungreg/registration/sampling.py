@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.geometry import Frame, apply_affine
+from tf_lungreg.registration.parallel import at_once
 
 ORDERS = {"linear": 1, "nearest": 0, "cubic": 3}  # interpolation → order of the spline
 
-_SLAB = 1_500_000  # voxels: some hundred MB of coordinates and their like
+_SLAB = 250_000  # voxels: some ten MB of coordinates and their like, for each slab at work
 _NUDGE = 1e-6  # voxels; see Sampler
 
 
@@ -68,7 +70,12 @@ class Sampler:
 
 
 def is_inside(coordinates: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Which coordinates, (3, N), lie within half a voxel of the outermost centres: (N,), bool."""
+    """Which coordinates, (3, N), lie within half a voxel of the outermost centres: (N,), bool.
+
+    Args:
+        coordinates: in voxels of the volume.
+        shape: (3,), of the volume.
+    """
     nudged = coordinates + _NUDGE
     return ((nudged >= -0.5) & (nudged < np.reshape(shape, (3, 1)) - 0.5)).all(axis=0)
 
@@ -80,15 +87,35 @@ def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, min(start + thickness, shape[0]))
 
 
+def over_slabs(shape: tuple[int, int, int], work: Callable[[slice], None]) -> None:
+    """Calls ``work`` with every slab of a grid, as many at a time as there are processors.
+
+    Args:
+        shape: of the grid.
+        work: on a range of the first axis.
+    """
+    at_once(*(functools.partial(work, slab) for slab in slabs(shape)))
+
+
 def world_points(frame: Frame, slab: slice) -> np.ndarray:
-    """RAS mm of the voxels of a slab: (d, H, W, 3), float64."""
+    """RAS mm of the voxels of a slab: (d, H, W, 3), float64.
+
+    Args:
+        frame: the grid.
+        slab: a range of its first axis.
+    """
     axes = [np.arange(slab.start, slab.stop), *(np.arange(n) for n in frame.shape[1:])]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     return apply_affine(frame.affine, voxels)
 
 
 def thinned_points(frame: Frame, count: int) -> np.ndarray:
-    """RAS mm of about ``count`` voxels, evenly spread and with the outermost: (N, 3)."""
+    """RAS mm of about ``count`` voxels, evenly spread and with the outermost: (N, 3).
+
+    Args:
+        frame: the grid.
+        count: how many, at most about.
+    """
     step = max(1.0, (np.prod(frame.shape, dtype=float) / count) ** (1 / 3))
     axes = [np.linspace(0, n - 1, max(2, round(n / step))) for n in frame.shape]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_lungreg.geometry import Frame, apply_affine
 from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.sampling import slabs, world_points
+from tf_lungreg.registration.sampling import over_slabs, world_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,12 @@ class WorldTransform:
         same.
         """
         out = np.empty((*frame.shape, 3), np.float32)
-        for slab in slabs(frame.shape):
+
+        def fill(slab):
             points = world_points(frame, slab)
             out[slab] = self.deformation.map_points(apply_affine(self.affine, points)) - points
+
+        over_slabs(frame.shape, fill)
         return DisplacementField(out, frame)
 
     def deformation_over(self, frame: Frame) -> DisplacementField:
@@ -73,7 +76,12 @@ def world_transform(
 
 
 def world_affine(affine: np.ndarray, frame: Frame) -> np.ndarray:
-    """A matrix (3, 4) on a grid's normalised coordinates as one (4, 4) on RAS mm."""
+    """A matrix (3, 4) on a grid's normalised coordinates as one (4, 4) on RAS mm.
+
+    Args:
+        affine: see :func:`tf_lungreg.ops.affine_grid`.
+        frame: the grid.
+    """
     return frame.affine @ _voxel_affine(affine, frame.shape) @ np.linalg.inv(frame.affine)
 
 

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from tf_lungreg.data.nifti import write_nifti
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import Frame, check_affine, ras_to_lps
@@ -22,7 +23,12 @@ _SIGNS = ras_to_lps(np.ones(3))
 
 
 def write_displacement(path: str | os.PathLike, field: DisplacementField) -> None:
-    """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007."""
+    """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007.
+
+    Args:
+        path: NIfTI, replaced where it exists.
+        field: RAS mm.
+    """
     data = np.empty((*field.frame.shape, 1, 3), np.float32, order="F")
     for axis, sign in enumerate(_SIGNS):
         np.multiply(field.data[..., axis], np.float32(sign), out=data[..., 0, axis])
@@ -32,7 +38,7 @@ def write_displacement(path: str | os.PathLike, field: DisplacementField) -> Non
     image.header.set_intent(VECTOR_INTENT)
     image.header.set_xyzt_units("mm")
     with replacing(path) as temporary:
-        nib.save(image, temporary)
+        write_nifti(temporary, image)
 
 
 def read_displacement(path: str | os.PathLike) -> DisplacementField:
@@ -69,7 +75,12 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
 
 
 def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
-    """Writes an affine map, (4, 4) RAS mm, as an ITK transform file (LPS)."""
+    """Writes an affine map, (4, 4) RAS mm, as an ITK transform file (LPS).
+
+    Args:
+        path: such as ``affine.tfm``, replaced where it exists.
+        affine: from the fixed world to the moving one.
+    """
     signs = np.diag(_SIGNS)
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((signs @ affine[:3, :3] @ signs).ravel().tolist())
@@ -79,7 +90,12 @@ def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
 
 
 def write_itk_transform(path: str | os.PathLike, field: DisplacementField) -> None:
-    """Writes a field as an ITK transform in an .h5 file, which 3D Slicer opens as a transform."""
+    """Writes a field as an ITK transform in an .h5 file, which 3D Slicer opens as a transform.
+
+    Args:
+        path: ends in .h5, replaced where it exists.
+        field: RAS mm.
+    """
     vectors = (field.data * _SIGNS).transpose(2, 1, 0, 3)  # ITK's arrays are z, y, x
     image = sitk.GetImageFromArray(vectors, isVector=True)
     signs, spacing = np.diag(_SIGNS), field.frame.spacing
