@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
     parser.add_argument("--bodies", type=int, default=72, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--init-from", help="exported model whose weights to start with")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of log and cache")
     parser.add_argument(
         "--models",
@@ -26,7 +27,8 @@ def run(options: argparse.Namespace) -> None:
     from tf_lungreg.files import check_folder, check_new_file
     from tf_lungreg.training.pretraining import PretrainingConfig, pretrain
 
-    config = PretrainingConfig(options.steps, options.learning_rate, options.bodies, options.seed)
+    names = ("steps", "learning_rate", "bodies", "seed", "init_from")
+    config = PretrainingConfig(**{name: getattr(options, name) for name in names})
     config.check()
     check_folder(options.models)
     log = options.runs / f"pretraining-{config.steps}-{config.seed}.jsonl"

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from tf_lungreg.data.synthetic import SyntheticPair, draw_pair, load_bodies
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import export_model
+from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.weights import assign_weights
 from tf_lungreg.training.supervision import WEIGHTS, supervised_errors, with_parts
 from tf_lungreg.versions import software
 
@@ -43,12 +44,14 @@ class PretrainingConfig:
         learning_rate: of Adam at its highest; it falls with a cosine.
         bodies: how many synthetic bodies the pairs are views of.
         seed: of weights and pairs.
+        init_from: exported model whose weights training begins with.
     """
 
     steps: int = 6000
     learning_rate: float = 1e-3
     bodies: int = 72
     seed: int = 0
+    init_from: str | None = None
 
     def check(self) -> None:
         """Raises an InputError that names a value which cannot be used."""
@@ -72,9 +75,14 @@ def pretrain(config: PretrainingConfig, models: Path, cache: Path, log: Path) ->
 
     Returns:
         The version's folder.
+
+    Raises:
+        InputError, MissingFileError: the model to start from cannot be used.
     """
     tf.keras.utils.set_random_seed(config.seed)
     model = build_registration_model(PRESET, anchor=ANCHOR)
+    if config.init_from:
+        assign_weights(model, read_weights(config.init_from), config.init_from)
     load_bodies(config.bodies, seed=1000, cache=cache)  # rendered once, read by the other process
     average = _MovingAverage(model.trainable_variables)
     step = _make_step(model, config)
@@ -100,7 +108,12 @@ def pretrain(config: PretrainingConfig, models: Path, cache: Path, log: Path) ->
 
 
 def model_card(config: PretrainingConfig, errors: dict[str, float]) -> dict:
-    """What a user of the model must know."""
+    """What a user of the model must know.
+
+    Args:
+        config: of the training.
+        errors: the last ones, by name.
+    """
     preset = find_preset(PRESET)
     return {
         "settings": {
@@ -121,7 +134,12 @@ def model_card(config: PretrainingConfig, errors: dict[str, float]) -> dict:
 
 
 def synthetic_pairs(config: PretrainingConfig, cache: Path) -> Iterator[SyntheticPair]:
-    """The pairs of all steps in order, drawn in a process of their own."""
+    """The pairs of all steps in order, drawn in a process of their own.
+
+    Args:
+        config: of the training.
+        cache: folder of the bodies.
+    """
     first = config.seed * 10**6
     context = multiprocessing.get_context("spawn")
     setup = (config.bodies, str(cache))

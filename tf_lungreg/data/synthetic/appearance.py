@@ -45,7 +45,7 @@ def acquire(rng, tissue: np.ndarray, contrast: np.ndarray, spacing) -> np.ndarra
     Args:
         rng: random generator.
         tissue: (D, H, W) intensities of the phantom.
-        contrast: of :func:`random_contrast`, the same for both images of a pair.
+        contrast: of :func:`random_contrast`, mostly the same for both images of a pair.
         spacing: voxel size, mm.
 
     Returns:
@@ -61,7 +61,7 @@ def acquire(rng, tissue: np.ndarray, contrast: np.ndarray, spacing) -> np.ndarra
     if rng.random() < 0.5:
         out *= np.exp(smooth_field(rng, shape, spacing, 150, rng.uniform(0, 0.15), 1)[..., 0])
     out *= np.exp(rng.normal(0, 0.04))
-    out += rng.standard_normal(shape).astype(np.float32) * rng.uniform(0, 0.25) ** 2
+    out += rng.standard_normal(shape).astype(np.float32) * rng.uniform(0, 0.33) ** 2
     if rng.random() < 0.3:
         out = out + smooth_field(rng, shape, spacing, 20, rng.uniform(0, 0.03), 1)[..., 0]
     return np.clip(out, 0, 1)

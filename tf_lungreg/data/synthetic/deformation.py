@@ -9,7 +9,12 @@ _SCALES = ((110.0, 12.0), (55.0, 4.0), (28.0, 1.3))
 
 
 def rotation(rng, limit: float) -> np.ndarray:
-    """Rotations about the three axes by up to ``limit`` degrees each, (3, 3)."""
+    """Rotations about the three axes by up to ``limit`` degrees each, (3, 3).
+
+    Args:
+        rng: a generator of numpy's.
+        limit: degrees.
+    """
     matrix = np.eye(3)
     for axis, angle in enumerate(np.radians(rng.uniform(-limit, limit, 3))):
         first, second = (axis + 1) % 3, (axis + 2) % 3
@@ -21,15 +26,21 @@ def rotation(rng, limit: float) -> np.ndarray:
 
 
 def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 45 mm."""
-    turn = rotation(rng, 22 * rng.random() ** 3)
+    """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 50 mm."""
+    turn = rotation(rng, 22 * rng.random() ** 2)
     scale = np.diag(np.exp(rng.normal(0, 0.08 * rng.random(), 3)))
     matrix = turn @ scale + rng.normal(0, 0.04 * rng.random(), (3, 3))
-    return matrix, rng.uniform(-45, 45, 3) * rng.random() ** 2.5
+    return matrix, rng.uniform(-50, 50, 3) * rng.random() ** 2
 
 
 def random_displacement(rng, shape, spacing) -> np.ndarray:
-    """Smooth random displacement of several scales, (D, H, W, 3) mm."""
+    """Smooth random displacement of several scales, (D, H, W, 3) mm.
+
+    Args:
+        rng: a generator of numpy's.
+        shape: (D, H, W).
+        spacing: voxel size in mm along D, H, W.
+    """
     strength = rng.uniform(0, 1.1)
     return sum(
         smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0.2, 1))

@@ -11,6 +11,7 @@ from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, sa
 from tf_lungreg.data.synthetic.deformation import random_affine, random_displacement, rotation
 
 _BODY = 30.0  # intensity above which there is tissue
+_OTHER = 0.1  # share of pairs whose images do not have the same contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,7 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
         behind = behind + sample(to_fixed, behind, MOTION_STEP)
 
     contrast = random_contrast(rng)
+    other = random_contrast(rng) if rng.random() < _OTHER else contrast
     fixed = sample(tissue, in_body, IMAGE_STEP)
     inside = np.all(np.abs(truth) <= half + 2, axis=-1)
     weight = (
@@ -88,7 +90,7 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
     weight = weight * np.where(inside, 1, 0.1) * np.all(points == everywhere, axis=-1)
     return SyntheticPair(
         fixed=acquire(rng, fixed, contrast, spacing),
-        moving=acquire(rng, sample(tissue, behind, IMAGE_STEP), contrast, spacing),
+        moving=acquire(rng, sample(tissue, behind, IMAGE_STEP), other, spacing),
         grid=(truth / spacing + (np.array(shape) - 1) / 2).astype(np.float32),
         weight=weight.astype(np.float32),
     )
