@@ -1,3 +1,9 @@
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +13,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.training import compile_registration_model
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from tf_lungreg.training.folder import check_space
 
 PAIRS = [(0, 1), (1, 2), (2, 0), (1, 0)]
 
@@ -44,17 +51,66 @@ def test_a_damaged_checkpoint_is_named(tiny, tmp_path, content):
         load_checkpoint(path, new_model(tiny))
 
 
-def test_a_failed_write_leaves_the_old_checkpoint(tiny, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(tiny, tmp_path, monkeypatch):
     path = tmp_path / "last.npz"
     model = new_model(tiny)
     save_checkpoint(path, model, Progress(epoch=1))
 
     def break_off(file, **arrays):
         file.write_bytes(b"half")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "savez", break_off)
-    with pytest.raises(OSError):
+    with pytest.raises(InputError, match="last.npz: cannot be written .No space left"):
         save_checkpoint(path, model, Progress(epoch=2))
     assert load_checkpoint(path, model).epoch == 1
     assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
+
+
+# A file may grow to a half of the first checkpoint: the system itself breaks the second one off.
+LIMITED = """
+import resource, signal, sys
+import tensorflow as tf
+from pathlib import Path
+from tf_lungreg.errors import InputError
+from tf_lungreg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+
+path = Path(sys.argv[1])
+model = tf.keras.Sequential([tf.keras.Input((64,)), tf.keras.layers.Dense(256)])
+model.compile("adam", "mse")
+save_checkpoint(path, model, Progress(epoch=1))
+before = path.read_bytes()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, resource.RLIM_INFINITY))
+try:
+    save_checkpoint(path, model, Progress(epoch=2))
+except InputError as error:
+    assert str(path) in str(error)
+else:
+    raise AssertionError
+assert path.read_bytes() == before and load_checkpoint(path, model).epoch == 1
+"""
+
+
+def test_a_write_that_the_system_breaks_off_leaves_the_old_checkpoint(tmp_path):
+    words = [sys.executable, "-c", LIMITED, str(tmp_path / "last.npz")]
+    subprocess.run(words, check=True, timeout=200)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
+
+
+def test_a_folder_that_cannot_be_written_or_is_too_full_is_named(tmp_path, monkeypatch):
+    check_space(tmp_path / "new" / "run", 1)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="run: 10737418240 MiB are needed.*only .* MiB are free"):
+        check_space(tmp_path / "run", 10 * 2**50)
+
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match="run: cannot be written .Permission denied"):
+        check_space(tmp_path / "run")
+
+
+def test_no_checkpoint_is_the_beginning(tiny, tmp_path):
+    assert load_checkpoint(tmp_path / "last.npz", new_model(tiny)) == Progress()

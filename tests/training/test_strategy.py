@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
 from tf_lungreg.training.strategy import check_strategy, choose_strategy
 
-# Three steps of the same batches; the devices must be set before TensorFlow starts. Biases before a
-# normalization have no gradient but rounding, which Adam turns into steps of some 1e-3 of its rate.
+KERAS_2 = importlib.metadata.version("keras").startswith("2.")
+
+# Three steps of the same batches, and a validation of three pairs, which two devices cannot share
+# evenly; the devices must be set before TensorFlow starts. Biases before a normalization have no
+# gradient but rounding, which Adam turns into steps of some 1e-3 of its rate.
 THREE_STEPS = """
 import dataclasses
 import sys
@@ -24,43 +28,105 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from tf_lungreg.data.pairs import training_pairs
+from tf_lungreg.training.strategy import choose_strategy
+
+strategy = choose_strategy(sys.argv[1], batch=2)
+
+from tf_lungreg.data.pairs import fixed_pairs, training_pairs
 from tf_lungreg.models.registration import build_registration_model
 from tf_lungreg.models import presets
 from tf_lungreg.models.weights import named_weights
 from tf_lungreg.training import compile_registration_model
-from tf_lungreg.training.strategy import choose_strategy
+from tf_lungreg.training.run import share_evenly
 
 network = presets.EncoderDecoder(
     encoder=(2, 4, 4, 2, 2), dilations=(1, 1, 2, 3, 5), decoder=(4, 2), reduction=4
 )
 presets.PRESETS["tiny"] = dataclasses.replace(presets.PRESETS["small"], network=network)
-images = np.random.default_rng(0).random((4, 8, 16, 8, 1), np.float32)
+images = tf.constant(np.random.default_rng(0).random((4, 8, 16, 8, 1), np.float32))
 pairs = [(m, f) for m in range(4) for f in range(4) if m != f]
-weights = []
-for name, count in (("one", 1), ("mirrored", 2)):
-    tf.keras.utils.set_random_seed(0)
-    strategy = choose_strategy(name, batch=2)
-    assert strategy.num_replicas_in_sync == count
-    with strategy.scope():
-        model = build_registration_model("tiny")
-        compile_registration_model(model, "mse", 1e-2, 1e-2, 0.5, learning_rate=1e-3)
-    before = {name: value.numpy() for name, value in named_weights(model).items()}
-    model.fit(training_pairs(tf.constant(images), pairs, 0, 2), steps_per_epoch=3, verbose=0)
-    weights.append({name: value.numpy() for name, value in named_weights(model).items()})
-    assert max(np.abs(weights[-1][name] - before[name]).max() for name in before) > 1e-3
-np.savez(sys.argv[1], **{f"{i}/{name}": w[name] for i, w in enumerate(weights) for name in w})
+tf.keras.utils.set_random_seed(0)
+with strategy.scope():
+    model = build_registration_model("tiny")
+    compile_registration_model(model, "mse", 1e-2, 1e-2, 0.5, learning_rate=1e-3)
+    watched = fixed_pairs(images, *share_evenly([(0, 1), (1, 2), (2, 3)], 2))
+before = {name: value.numpy() for name, value in named_weights(model).items()}
+batches = training_pairs(images, pairs, 0, 2)
+logs = model.fit(batches, steps_per_epoch=3, verbose=0, validation_data=watched).history
+found = {name: value.numpy() for name, value in named_weights(model).items()}
+assert max(np.abs(found[name] - before[name]).max() for name in before) > 1e-3
+
+seen = []  # of each replica here, the first voxel of both images in each pair
+shared = iter(strategy.experimental_distribute_dataset(batches))
+for _ in range(20):
+    inputs, _ = next(shared)
+    local = [strategy.experimental_local_results(inputs[name]) for name in ("moving", "fixed")]
+    seen.append([[[x[0, 0, 0, 0] for x in v.numpy()] for v in values] for values in local])
+np.savez(sys.argv[2], seen=seen, val=logs["val_warped_loss"], **found)
 """
 
 
-def test_two_devices_learn_what_one_does(tmp_path):
-    subprocess.run([sys.executable, "-c", THREE_STEPS, str(tmp_path / "w.npz")], check=True)
-    with np.load(tmp_path / "w.npz") as file:
-        weights = dict(file)
-    names = [name[2:] for name in weights if name.startswith("0/")]
-    assert len(names) > 10
-    for name in names:
-        np.testing.assert_allclose(weights[f"1/{name}"], weights[f"0/{name}"], atol=1e-5)
+def wait_for(running):
+    """Waits until all have ended well; one that fails ends the others, which would wait for it."""
+    try:
+        while any(process.poll() is None for process in running):
+            assert not any(process.poll() for process in running)
+            time.sleep(0.1)
+        assert not any(process.returncode for process in running)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def learn(folder, name, cluster=()):
+    """What each process of a strategy found; without a cluster there is one."""
+    files = [folder / f"{name}-{n}.npz" for n in range(max(len(cluster), 1))]
+    running = []
+    for number, file in enumerate(files):
+        task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": number}}
+        env = {**os.environ, **({"TF_CONFIG": json.dumps(task)} if cluster else {})}
+        words = [sys.executable, "-c", THREE_STEPS, name, str(file)]
+        running.append(subprocess.Popen(words, env=env))
+    wait_for(running)
+    found = []
+    for file in files:
+        with np.load(file) as content:
+            found.append(dict(content))
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one device learns."""
+    return learn(tmp_path_factory.mktemp("alone"), "one")[0]
+
+
+def assert_learnt_the_same(found, alone):
+    weights = found.keys() - {"seen"}
+    assert len(weights) > 10 and weights == alone.keys() - {"seen"}
+    for name in weights:
+        np.testing.assert_allclose(found[name], alone[name], atol=1e-5)
+
+
+def assert_each_pair_on_one_replica(seen, alone):
+    """``seen`` and ``alone`` are (steps, 2 images, replicas, pairs of each)."""
+    assert seen.shape == (20, 2, 2, 1) and alone["seen"].shape == (20, 2, 1, 2)
+    np.testing.assert_array_equal(seen[..., 0], alone["seen"][:, :, 0])
+
+
+def test_two_devices_learn_what_one_does(tmp_path, alone):
+    (found,) = learn(tmp_path, "mirrored")
+    assert_learnt_the_same(found, alone)
+    assert_each_pair_on_one_replica(found["seen"], alone)
+
+
+@pytest.mark.skipif(not KERAS_2, reason="Keras 3 does not train on several workers")
+def test_two_workers_learn_what_one_device_does(tmp_path, alone, local_addresses):
+    found = learn(tmp_path, "multiworker", local_addresses(2))
+    for worker in found:
+        assert_learnt_the_same(worker, alone)
+    assert_each_pair_on_one_replica(np.concatenate([w["seen"] for w in found], axis=2), alone)
 
 
 def test_one_device_is_the_default():
@@ -84,7 +150,7 @@ def test_workers_are_refused_where_keras_does_not_train_on_them(monkeypatch):
     cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     check_strategy("one")
-    if importlib.metadata.version("keras").startswith("2."):
+    if KERAS_2:
         check_strategy("multiworker")
     else:
         with pytest.raises(InputError, match="does not train on several workers"):

@@ -52,17 +52,28 @@ def test_sigterm_leaves_a_checkpoint_of_the_step(cohort, tiny, tmp_path, monkeyp
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.fixture
+def start(cohort, tmp_path):
+    """A function that starts the command for a training of that name and number of epochs."""
+    sizes = ["--preset", "small", "--shape", "16", "24", "24", "--spacing", "15", "20", "20"]
+    counts = ["--steps", "30", "--batch", "1"]
+
+    def begin(name, epochs=4):
+        words = ["train", "--cohort", str(cohort), "--name", name, *sizes, *counts]
+        return subprocess.Popen(
+            [sys.executable, "-m", "tf_lungreg", *words, "--epochs", str(epochs)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return begin
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_the_command_started_again_ends_as_if_undisturbed(cohort, tmp_path, how):
-    sizes = ["--preset", "small", "--shape", "16", "24", "24", "--spacing", "15", "20", "20"]
-    counts = ["--epochs", "4", "--steps", "30", "--batch", "1"]
-
-    def start(name):
-        words = ["train", "--cohort", str(cohort), "--name", name, *sizes, *counts]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen([sys.executable, "-m", "tf_lungreg", *words], cwd=tmp_path, **pipes)
-
+def test_the_command_started_again_ends_as_if_undisturbed(start, tmp_path, how):
     assert start("whole").wait() == 0
     disturbed = start("parts")
     while not (tmp_path / "runs" / "parts" / "last.npz").exists():
@@ -75,4 +86,36 @@ def test_the_command_started_again_ends_as_if_undisturbed(cohort, tmp_path, how)
     assert how == signal.SIGKILL or "the same command goes on" in out
     assert start("parts").wait() == 0
     runs = tmp_path / "runs"
+    assert_same_weights(runs / "whole", runs / "parts")
+
+
+def epochs_done(run):
+    """Those of the last checkpoint, at once written or not at all."""
+    if not (run / "last.npz").exists():
+        return 0
+    with np.load(run / "last.npz") as file:
+        return json.loads(str(file["progress"]))["epoch"]
+
+
+@pytest.mark.slow
+def test_five_kills_at_random_steps_change_nothing(start, tmp_path):
+    draw, epochs, runs = random.Random(0), 8, tmp_path / "runs"
+    assert start("whole", epochs).wait() == 0
+    for number in range(5):
+        disturbed = start("parts", epochs)
+        # Once before the first epoch has ended, otherwise somewhere in what follows the next one.
+        before = epochs_done(runs / "parts")
+        while number and epochs_done(runs / "parts") == before:
+            assert disturbed.poll() is None
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 1))
+        disturbed.kill()
+        disturbed.communicate()
+        found = epochs_done(runs / "parts")
+        print(f"kill {number + 1}: {before} epochs before, {found} after")
+        assert disturbed.returncode == -signal.SIGKILL and found < epochs
+    assert start("parts", epochs).wait() == 0
+    assert epochs_done(runs / "parts") == epochs_done(runs / "whole") == epochs
+    history = [(runs / name / "history.csv").read_text() for name in ("parts", "whole")]
+    assert history[0] == history[1]
     assert_same_weights(runs / "whole", runs / "parts")

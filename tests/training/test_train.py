@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import load_model
+from tf_lungreg.export import export_model, load_model
+from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.training import TrainingConfig, callbacks, train
+from tf_lungreg.training.run import compiled_model
 
 
 def run_training(cohort, folder, cache, **settings):
@@ -80,6 +82,21 @@ def test_training_starts_from_an_exported_model(cohort, tiny, tmp_path, cache):
     still = {"epochs": 1, "steps": 1, "learning_rate": 1e-12}
     second = run_training(cohort, tmp_path / "on", cache, init_from=first["model"], **still)
     assert second["mse_after"] == pytest.approx(first["mse_after"], rel=1e-4)
+
+
+@pytest.mark.parametrize("branch", ["affine", "deformable"])
+def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny, tmp_path, branch):
+    settings = {"cohort": str(cohort), "preset": "tiny"}
+    whole = compiled_model(TrainingConfig(**settings).resolved())
+    weights = {n: np.random.rand(*v.shape) for n, v in named_weights(whole).items()}
+    assign_weights(whole, weights, "")
+    start = str(export_model(whole, tmp_path / "model", {"settings": settings}))
+
+    part = compiled_model(TrainingConfig(**settings, init_from=start, **{branch: False}).resolved())
+    found = named_weights(part)
+    assert 0 < len(found) < len(weights)
+    for name, variable in found.items():
+        np.testing.assert_allclose(variable.numpy(), weights[name], rtol=1e-6)
 
 
 def test_the_rate_falls_and_training_stops_without_improvement(cohort, tiny, tmp_path, cache):

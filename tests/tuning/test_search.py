@@ -1,11 +1,13 @@
 """The search itself: results, resumption, trials that fail, and what each tuner tries."""
 
 import csv
+import threading
 
 import pytest
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.tuning import read_best, space, tune
+from tf_lungreg.tuning.config import await_search, open_search
 from tf_lungreg.tuning.space import score
 
 
@@ -71,6 +73,18 @@ def test_another_search_in_the_same_folder_is_refused_unless_asked(make_search, 
         with pytest.raises(InputError, match="no search"):
             tune(make_search(), tmp_path / "mine", overwrite=overwrite)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_worker_waits_for_the_chief_s_search(make_search, tmp_path):
+    for there in (None, make_search({"seed": 1})):
+        if there:
+            open_search(tmp_path, there, overwrite=False)
+        with pytest.raises(InputError, match="the chief has begun no search"):
+            await_search(tmp_path, make_search(), seconds=0.01)
+    opening = threading.Timer(0.2, open_search, (tmp_path, make_search(), False))
+    opening.start()
+    await_search(tmp_path, make_search(), seconds=60)
+    assert not opening.is_alive()
 
 
 def fail_in(trials, monkeypatch):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tf_lungreg.files import write_text
 from tf_lungreg.training.checkpoint import Progress, save_checkpoint
+from tf_lungreg.training.workers import is_chief
 
 MONITOR = "val_warped_loss"
 
@@ -19,7 +20,12 @@ _STATE = ("best", "wait", "cooldown_counter", "best_epoch")
 
 
 def plateau_callbacks(lr_patience: int, stop_patience: int) -> list[tf.keras.callbacks.Callback]:
-    """Divides the learning rate by 10, and stops, when the validation image term stays (2.3)."""
+    """Divides the learning rate by 10, and stops, when the validation image term stays (2.3).
+
+    Args:
+        lr_patience: epochs without improvement before the rate falls.
+        stop_patience: epochs without improvement before training stops.
+    """
     reduce = tf.keras.callbacks.ReduceLROnPlateau(
         monitor=MONITOR, mode="min", factor=0.1, patience=lr_patience, min_delta=0
     )
@@ -29,6 +35,8 @@ def plateau_callbacks(lr_patience: int, stop_patience: int) -> list[tf.keras.cal
 
 class Checkpoints(tf.keras.callbacks.Callback):
     """After every epoch writes ``last.npz``, ``history.csv`` and, at a new best, ``best.npz``.
+
+    Of several workers only the chief writes; all of them keep count.
 
     Also gives the waiting callbacks their state back when a run is resumed: it must stand after
     them in the list, because they forget it when training begins.
@@ -64,7 +72,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
         if row[MONITOR] < best_before:
             save_checkpoint(self.folder / "best.npz", self.model, self.progress)
         save_checkpoint(self.folder / "last.npz", self.model, self.progress)
-        write_text(self.folder / "history.csv", _history_csv(self.progress.history))
+        if is_chief():
+            write_text(self.folder / "history.csv", _history_csv(self.progress.history))
 
 
 def _history_csv(history) -> str:

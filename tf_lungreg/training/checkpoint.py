@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
 from tf_lungreg.models.weights import assign_weights, named_weights
+from tf_lungreg.training.workers import from_chief, is_chief
 
 
 @dataclass
@@ -33,21 +35,52 @@ class Progress:
 
 
 def save_checkpoint(path: Path, model: tf.keras.Model, progress: Progress) -> None:
-    """Writes weights, optimiser and progress to one ``.npz`` file, at once or not at all."""
+    """Writes weights, optimiser and progress to one ``.npz`` file, at once or not at all.
+
+    Of several workers only the chief writes.
+
+    Args:
+        path: of the file.
+        model: compiled.
+        progress: how far the training came.
+
+    Raises:
+        InputError: the file cannot be written; the one before it stays.
+    """
+    if not is_chief():
+        return
     arrays = {f"weight/{name}": v.numpy() for name, v in named_weights(model).items()}
     for number, variable in enumerate(_optimizer_variables(model)):
         arrays[f"optimizer/{number}"] = variable.numpy()
-    with replacing(path) as temporary:
-        np.savez(temporary, progress=json.dumps(vars(progress)), **arrays)
+    try:
+        with replacing(path) as temporary:
+            np.savez(temporary, progress=json.dumps(vars(progress)), **arrays)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); the checkpoint before it is "
+            "left, from which the same command goes on."
+        ) from error
 
 
 def load_checkpoint(path: Path, model: tf.keras.Model) -> Progress:
-    """Brings the compiled model to the state of a checkpoint.
+    """Brings the compiled model to the state of a checkpoint, if there is one.
+
+    Several workers all take that of the chief.
+
+    Args:
+        path: of the file.
+        model: compiled, of the same network.
+
+    Returns:
+        How far it came; without a file, no epoch.
 
     Raises:
         InputError: the file cannot be read or is of another network.
     """
-    content, progress = _read(path)
+    stored = from_chief(path.read_bytes() if is_chief() and path.exists() else None)
+    if stored is None:
+        return Progress()
+    content, progress = _parse(io.BytesIO(stored), path)
     assign_weights(model, _weights(content), str(path))
     for number, variable in enumerate(_optimizer_variables(model)):
         variable.assign(content[f"optimizer/{number}"])
@@ -57,15 +90,19 @@ def load_checkpoint(path: Path, model: tf.keras.Model) -> Progress:
 def load_weights(path: Path, model: tf.keras.Model) -> None:
     """Sets the weights of a model, compiled or not, to those of a checkpoint.
 
+    Args:
+        path: of the file.
+        model: of the same network.
+
     Raises:
         InputError: the file cannot be read or is of another network.
     """
-    assign_weights(model, _weights(_read(path)[0]), str(path))
+    assign_weights(model, _weights(_parse(path, path)[0]), str(path))
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
+def _parse(stored: Path | io.BytesIO, path: Path) -> tuple[dict[str, np.ndarray], Progress]:
     try:
-        with np.load(path) as file:
+        with np.load(stored) as file:
             content = dict(file)
         return content, Progress(**json.loads(str(content.pop("progress"))))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

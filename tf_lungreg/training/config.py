@@ -49,11 +49,13 @@ class TrainingConfig:
             ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
         window: ``"auto"``, ``"paper"`` or (low, high).
         seed: of the split, the weights and the order of pairs.
-        init_from: model whose weights training begins with.
+        init_from: exported model whose weights training begins with; None for random ones.
+        mixed_precision: convolutions in bfloat16; weights, what leaves the network and the
+            exported model stay float32.
     """
 
     cohort: str
-    preset: str = "small"
+    preset: str = "general"
     affine: bool = True
     deformable: bool = True
     anchor: str = "ends"
@@ -74,6 +76,7 @@ class TrainingConfig:
     window: str | tuple[float, float] = "auto"
     seed: int = 0
     init_from: str | None = None
+    mixed_precision: bool = False
 
     def resolved(self) -> TrainingConfig:
         """The same with the preset's values where none was given, checked.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import tensorflow as tf
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.export import export_model
@@ -14,6 +17,22 @@ from tf_lungreg.training.checkpoint import load_weights
 from tf_lungreg.training.folder import METRICS
 
 _NOT_MEASURED = ("settings", "software", "seconds", "model", "pairs")  # in a run's metrics
+
+
+def best_model(run: Path, settings: Mapping) -> tf.keras.Model:
+    """The network of a run with the weights of its best epoch, in float32 however it was trained.
+
+    Args:
+        run: folder of the run.
+        settings: of its training.
+
+    Raises:
+        InputError: the weights cannot be read or are of another network.
+    """
+    names = ("preset", "affine", "deformable", "anchor")
+    model = build_registration_model(*(settings[name] for name in names))
+    load_weights(run / "best.npz", model)
+    return model
 
 
 def export_run(run: str | os.PathLike, models: str | os.PathLike) -> Path:
@@ -33,10 +52,7 @@ def export_run(run: str | os.PathLike, models: str | os.PathLike) -> Path:
     check_folder(models)
     metrics = _read_metrics(Path(run))
     settings = metrics["settings"]
-    model = build_registration_model(
-        settings["preset"], settings["affine"], settings["deformable"], settings["anchor"]
-    )
-    load_weights(Path(run) / "best.npz", model)
+    model = best_model(Path(run), settings)
     measured = {key: value for key, value in metrics.items() if key not in _NOT_MEASURED}
     card = {"settings": settings, "software": metrics["software"], "metrics": measured}
     return export_model(model, models, card)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,19 +13,21 @@ import tensorflow as tf
 from tf_lungreg.data.pairs import fixed_pairs, stack_images, training_pairs
 from tf_lungreg.errors import InputError
 from tf_lungreg.evaluation import evaluate_pairs, summarise
-from tf_lungreg.export import export_model, load_model
+from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.models import build_registration_model
-from tf_lungreg.models.weights import assign_weights
+from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.report import write_training_report
 from tf_lungreg.training.callbacks import Checkpoints, ProgressBar, plateau_callbacks
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.config import TrainingConfig
 from tf_lungreg.training.data import TrainingData, load_training_data
-from tf_lungreg.training.folder import CONFIG, METRICS
+from tf_lungreg.training.exporting import best_model
+from tf_lungreg.training.folder import CONFIG, METRICS, check_space
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
+from tf_lungreg.training.workers import is_chief
 from tf_lungreg.versions import software
 
 
@@ -33,7 +37,7 @@ def train(
     models: Path,
     cache: Path | None = None,
     strategy: str = "auto",
-) -> dict:
+) -> dict | None:
     """Trains a model, or goes on where an interrupted run in the same folder stopped.
 
     Args:
@@ -44,27 +48,36 @@ def train(
         strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
 
     Returns:
-        What was written to ``metrics.json``.
+        What was written to ``metrics.json``; None in a worker that is not the chief.
 
     Raises:
-        InputError, MissingFileError: the cohort, the model to start from or the strategy cannot be
-            used, and nothing was written; or the training came to nothing.
+        InputError, MissingFileError: the cohort, the model to start from, the strategy or a folder
+            cannot be used, and nothing was written; or the training came to nothing.
     """
     started = time.monotonic()
     check_folder(models)
+    for folder in (run, models):
+        check_space(folder)
     devices = choose_strategy(strategy, config.batch)
     data = load_training_data(config, cache)
-    start_weights = load_model(config.init_from) if config.init_from else None
     record = {"settings": dataclasses.asdict(config), "software": software()}
 
     tf.keras.utils.set_random_seed(config.seed)
     with devices.scope():
         model = compiled_model(config)
-        if start_weights:
-            assign_weights(model, start_weights.weights, str(start_weights.path))
-        write_json(run / CONFIG, record)
-        progress = fit_best(model, config, data, run)
+        if is_chief():
+            check_space(run, checkpoints_size(model))
+            write_json(run / CONFIG, record)
+        try:
+            progress = fit(model, config, data, run)
+        except tf.errors.UnavailableError as error:
+            raise InputError(
+                "another worker was lost; end all that are left and start all by the same command."
+            ) from error
+        if not is_chief():
+            return None
 
+    model = best_model(run, dataclasses.asdict(config))
     rows = evaluate_pairs(model, data.validation)
     summary = {
         **summarise(rows),
@@ -86,8 +99,8 @@ def train(
     return metrics
 
 
-def fit_best(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progress:
-    """Trains a compiled model, or goes on with it, and gives it the weights of its best epoch.
+def fit(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progress:
+    """Trains a compiled model, or goes on with it; the best epoch is in ``run / "best.npz"``.
 
     Args:
         model: of :func:`compiled_model`.
@@ -98,19 +111,33 @@ def fit_best(model, config: TrainingConfig, data: TrainingData, run: Path) -> Pr
     Raises:
         InputError: the loss is not a number.
     """
-    last = run / "last.npz"
-    progress = load_checkpoint(last, model) if last.exists() else Progress()
+    progress = load_checkpoint(run / "last.npz", model)
     _fit(model, config, data, run, progress)
-    best = run / "best.npz"
-    if not best.exists():
+    if not progress.history:
         raise InputError(f"{run}: the loss is not a number; a lower --learning-rate is needed.")
-    load_checkpoint(best, model)
     return progress
 
 
+def checkpoints_size(model: tf.keras.Model) -> int:
+    """Bytes of three checkpoints: the last, the best, and one that is being written."""
+    numbers = sum(math.prod(weight.shape) for weight in model.weights)
+    return 3 * 3 * 4 * numbers  # weights and Adam's two moments, float32
+
+
 def compiled_model(config: TrainingConfig) -> tf.keras.Model:
-    """The network of the settings with their loss."""
-    model = build_registration_model(config.preset, config.affine, config.deformable, config.anchor)
+    """The network of the settings with their loss, and with the weights that training begins with.
+
+    Raises:
+        InputError, MissingFileError: the model to start from cannot be used.
+    """
+    model = build_registration_model(
+        config.preset, config.affine, config.deformable, config.anchor, config.mixed_precision
+    )
+    if config.init_from:
+        stored, wanted = read_weights(config.init_from), named_weights(model)
+        # Those of a branch that this training leaves out are not needed.
+        known = {name: values for name, values in stored.items() if name in wanted}
+        assign_weights(model, known, config.init_from)
     return compile_registration_model(
         model,
         config.similarity,
@@ -125,6 +152,7 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
     """Trains from ``progress`` on, which is kept up to date."""
     images = stack_images([scan.image for scan in data.train])
     watched, watched_pairs = _stack_pairs(data.validation)
+    watched_pairs, watched_batch = share_evenly(watched_pairs, config.batch)
     waiting = plateau_callbacks(config.lr_patience, config.stop_patience)
     stopped = progress.callbacks.get("EarlyStopping", {}).get("wait", 0) >= config.stop_patience
     if stopped or progress.epoch >= config.epochs:
@@ -141,20 +169,36 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
             epochs=epochs,
             initial_epoch=progress.epoch,
             steps_per_epoch=left,
-            validation_data=fixed_pairs(watched, watched_pairs, config.batch),
+            validation_data=fixed_pairs(watched, watched_pairs, watched_batch),
             shuffle=False,
             verbose=0,
             callbacks=[
                 tf.keras.callbacks.TerminateOnNaN(),
                 *waiting,
                 Checkpoints(run, waiting, progress),
-                ProgressBar(config.epochs, config.steps, progress.epoch),
-                tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+                *(_display(config, run, progress.epoch) if is_chief() else ()),
                 termination,
             ],
         )
     if left < config.steps:
         _fit(model, config, data, run, progress)
+
+
+def _display(config: TrainingConfig, run: Path, epoch: int):
+    bar = ProgressBar(config.epochs, config.steps, epoch)
+    return bar, tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
+
+
+def share_evenly(pairs: Sequence, batch: int) -> tuple[Sequence, int]:
+    """Pairs and their batch such that all batches are full and the devices share each evenly.
+
+    A device that is left without a pair fails, and Keras 3 would weigh a last batch that is
+    smaller as much as the others. Where pairs are repeated, all are alike, so that the means over
+    them stay. To be called within the scope of the strategy.
+    """
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    pairs = pairs * (devices // math.gcd(devices, len(pairs)))
+    return pairs, devices * math.gcd(len(pairs) // devices, batch // devices)
 
 
 def _stack_pairs(pairs):

@@ -31,16 +31,20 @@ def choose_strategy(name: str = "auto", batch: int = 1) -> tf.distribute.Strateg
             batch evenly.
     """
     check_strategy(name)
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "multiworker" or (name == "auto" and os.environ.get("TF_CONFIG")):
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    elif name == "mirrored":
+        # Before anything that starts TensorFlow's runtime, and listing its devices does.
+        return _sharing(tf.distribute.MultiWorkerMirroredStrategy(), batch)
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if name == "mirrored":
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        strategy = tf.distribute.MirroredStrategy(gpus or cpus)
-    elif name == "auto" and len(gpus) > 1 and batch % len(gpus) == 0:
+        return _sharing(tf.distribute.MirroredStrategy(gpus or cpus), batch)
+    if name == "auto" and len(gpus) > 1 and batch % len(gpus) == 0:
         return tf.distribute.MirroredStrategy(gpus)
-    else:
-        return tf.distribute.get_strategy()
+    return tf.distribute.get_strategy()
+
+
+def _sharing(strategy: tf.distribute.Strategy, batch: int) -> tf.distribute.Strategy:
+    """The strategy, if its devices share a batch evenly."""
     count = strategy.num_replicas_in_sync
     if batch % count:
         raise InputError(f"batch: {count} devices need a multiple of {count} pairs, not {batch}.")

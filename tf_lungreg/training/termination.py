@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tf_lungreg.training.checkpoint import Progress, save_checkpoint
+from tf_lungreg.training.workers import is_chief
 
 
 class Terminated(KeyboardInterrupt):
@@ -19,6 +20,9 @@ class Terminated(KeyboardInterrupt):
 
 class Termination(tf.keras.callbacks.Callback):
     """Once asked, writes ``last.npz`` after the step that runs, and ends the training.
+
+    Of several workers only the chief listens: all get the signal, at different steps, and those
+    that ended first would leave it without the step it is in. They end for want of it.
 
     It must stand after :class:`tf_lungreg.training.callbacks.Checkpoints`, which writes the same
     file at the end of an epoch.
@@ -40,7 +44,7 @@ class Termination(tf.keras.callbacks.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, self._ask)
+        before = signal.signal(signal.SIGTERM, self._ask if is_chief() else signal.SIG_IGN)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,27 @@ def open_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
         for name in RESULTS:
             (out / name).unlink(missing_ok=True)
     write_json(out / SETTINGS, config.record())
+
+
+def await_search(out: Path, config: TuningConfig, seconds: float = 600) -> None:
+    """Waits until the chief has opened the search; until then a worker writes nothing there.
+
+    Args:
+        out: the folder.
+        config: checked.
+        seconds: at most.
+
+    Raises:
+        InputError: the chief has not.
+    """
+    until = time.monotonic() + seconds
+    while not (out / SETTINGS).exists() or _changed(_read_settings(out), config.record()):
+        if time.monotonic() > until:
+            raise InputError(
+                f"{out}: the chief has begun no search with these settings here; all processes "
+                "need one command and one folder."
+            )
+        time.sleep(min(1, seconds))
 
 
 def _read_settings(out: Path) -> dict:

@@ -64,7 +64,13 @@ def search_figure(rows: Sequence[dict]) -> Figure:
 
 
 def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningConfig) -> None:
-    """Writes the page: the best trial, the plane of α and β, the table of trials, settings."""
+    """Writes the page: the best trial, the plane of α and β, the table of trials, settings.
+
+    Args:
+        path: the page, replaced where it exists.
+        rows: of the table of trials.
+        config: of the search.
+    """
     best = best_row(rows)
     training = config.training
     lead = (

@@ -22,6 +22,11 @@ def trial_rows(
 ) -> list[dict]:
     """One row a trial, in the order of their numbers.
 
+    Args:
+        trials: of Keras Tuner.
+        searched: names of the settings.
+        max_folds: share of the lung's voxels that may fold.
+
     Returns:
         ``trial``, what was searched, with Hyperband ``epochs``, the measures (None where there are
         none), ``status`` and ``message``. The status is ``completed``, ``penalised`` (too many
@@ -37,7 +42,13 @@ def best_row(rows: Sequence[dict]) -> dict | None:
 
 
 def write_results(out: Path, rows: Sequence[dict], config: TuningConfig) -> None:
-    """Writes ``trials.csv`` and, once a trial has ended well, ``best.json``."""
+    """Writes ``trials.csv`` and, once a trial has ended well, ``best.json``.
+
+    Args:
+        out: the folder of the search.
+        rows: of :func:`trial_rows`.
+        config: of the search.
+    """
     if rows:
         write_table(out / "trials.csv", rows, overwrite=True)
     best = best_row(rows)

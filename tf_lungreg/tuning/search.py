@@ -11,7 +11,14 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.training.data import TrainingData, load_training_data
-from tf_lungreg.tuning.config import CACHE, PROJECT, TuningConfig, check_search, open_search
+from tf_lungreg.tuning.config import (
+    CACHE,
+    PROJECT,
+    TuningConfig,
+    await_search,
+    check_search,
+    open_search,
+)
 from tf_lungreg.tuning.report import write_tuning_report
 from tf_lungreg.tuning.results import best_row, trial_rows, write_results
 from tf_lungreg.tuning.space import RegistrationHyperModel
@@ -47,7 +54,9 @@ def tune(
         check_search(out, config, overwrite)
     data = load_training_data(config.training, cache or out / CACHE)
     _check_masks(config, data)
-    if not _is_worker():
+    if _is_worker():
+        await_search(out, config)
+    else:
         open_search(out, config, overwrite)
     search = _Search(hypermodel, out)
     search.search(data, verbose=0)

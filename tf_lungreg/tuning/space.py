@@ -16,8 +16,9 @@ from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.files import write_json
 from tf_lungreg.training import TrainingConfig
 from tf_lungreg.training.data import TrainingData
+from tf_lungreg.training.exporting import best_model
 from tf_lungreg.training.folder import CONFIG
-from tf_lungreg.training.run import compiled_model, fit_best
+from tf_lungreg.training.run import compiled_model, fit
 from tf_lungreg.tuning.config import TuningConfig
 
 # Searched on logarithmic axes; the paper's 1e-6 lies within both of the first.
@@ -69,8 +70,9 @@ class RegistrationHyperModel(kt.HyperModel):
         started = time.monotonic()
         settings = self.settings(hp)
         write_json(folder / CONFIG, {"settings": dataclasses.asdict(settings)})
-        fit_best(model, settings, data, folder)
-        measures = summarise(evaluate_pairs(model, data.validation))
+        fit(model, settings, data, folder)
+        best = best_model(folder, dataclasses.asdict(settings))
+        measures = summarise(evaluate_pairs(best, data.validation))
         dice, folds = measures["dice_after"], measures["folds_lung"]
         return {
             "score": score(dice, folds, self.config.max_folds),
@@ -94,6 +96,11 @@ def score(dice: float, folds: float, max_folds: float) -> float:
     """Dice less 0.1 for every percent of the lung's voxels that fold above the bound, at most 1.
 
     The loss itself is no measure of a trial: the search changes its scale.
+
+    Args:
+        dice: of the lung masks, 0 to 1.
+        folds: share of the lung's voxels that fold.
+        max_folds: the bound.
     """
     return dice - min(1.0, PENALTY * max(0.0, folds - max_folds))
 
