@@ -26,7 +26,7 @@ def test_without_arguments_it_learns_to_register_unseen_patients(tmp_path):
     assert metrics["dice_after"] - metrics["dice_before"] >= 0.08
     assert metrics["folds_lung"] < 1e-3
     assert (tmp_path / "saved_models" / "lungreg" / "1" / "saved_model.pb").exists()
-    assert (tmp_path / "runs" / "phantom-small" / "report.html").exists()
+    assert (tmp_path / "runs" / "phantom-general" / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -16,7 +16,13 @@ PreparedPair = tuple[PreparedScan, PreparedScan]  # fixed, moving
 
 
 def register_arrays(model, fixed: np.ndarray, moving: np.ndarray) -> dict[str, tf.Tensor]:
-    """The model's four outputs for one pair of volumes (D, H, W) in [0, 1]."""
+    """The model's four outputs for one pair of volumes (D, H, W) in [0, 1].
+
+    Args:
+        model: from ``{"moving", "fixed"}``, batches of one, to the four outputs.
+        fixed: (D, H, W).
+        moving: of the same shape.
+    """
     as_batch = [tf.convert_to_tensor(v, tf.float32)[None, ..., None] for v in (moving, fixed)]
     return model({"moving": as_batch[0], "fixed": as_batch[1]})
 

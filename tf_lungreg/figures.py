@@ -150,7 +150,13 @@ def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
 
 
 def dice_figure(before: Sequence[float], after: Sequence[float], names: Sequence[str]) -> Figure:
-    """Dice of each pair before and after registration, as lines between two points."""
+    """Dice of each pair before and after registration, as lines between two points.
+
+    Args:
+        before: one value a pair, 0 to 1.
+        after: those of the same pairs.
+        names: of the pairs.
+    """
     figure = Figure(figsize=(7, 0.9 + 0.28 * len(names)), layout="constrained")
     panel = figure.subplots()
     y = np.arange(len(names))

@@ -16,6 +16,10 @@ from tf_lungreg.errors import InputError
 def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
     """Refuses the name of a file that is taken.
 
+    Args:
+        path: the name.
+        overwrite: whether a file of that name may be replaced.
+
     Raises:
         InputError: it is a folder's, or the file exists and ``overwrite`` is false.
     """
@@ -102,13 +106,23 @@ def replacing_folder(
 
 
 def write_json(path: str | os.PathLike, content) -> None:
-    """Writes JSON that a person can read, at once or not at all."""
+    """Writes JSON that a person can read, at once or not at all.
+
+    Args:
+        path: replaced where it exists.
+        content: what JSON can hold.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes text, at once or not at all."""
+    """Writes text, at once or not at all.
+
+    Args:
+        path: replaced where it exists.
+        text: written in UTF-8.
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

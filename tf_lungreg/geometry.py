@@ -55,7 +55,12 @@ class Frame:
         return np.linalg.solve(other.affine, self.affine)
 
     def same_grid(self, other: Frame, tolerance: float = 1e-3) -> bool:
-        """Whether both frames put their corner voxels at the same places, to ``tolerance`` mm."""
+        """Whether both frames put their corner voxels at the same places, to ``tolerance`` mm.
+
+        Args:
+            other: the frame to compare with.
+            tolerance: mm.
+        """
         if self.shape != other.shape:
             return False
         corners = np.array(np.meshgrid(*[[0, n - 1] for n in self.shape])).reshape(3, -1).T
@@ -64,12 +69,24 @@ class Frame:
 
 
 def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Applies a (4, 4) matrix to points of shape (..., 3)."""
+    """Applies a (4, 4) matrix to points of shape (..., 3).
+
+    Example:
+        The centre of voxel (1, 2, 3) of a volume with voxels of 2 mm:
+
+        >>> apply_affine(np.diag([2.0, 2.0, 2.0, 1.0]), [1, 2, 3]).tolist()
+        [2.0, 4.0, 6.0]
+    """
     return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def ras_to_lps(points: np.ndarray) -> np.ndarray:
-    """Turns points or vectors of shape (..., 3) from RAS to LPS, or from LPS to RAS."""
+    """Turns points or vectors of shape (..., 3) from RAS to LPS, or from LPS to RAS.
+
+    Example:
+        >>> ras_to_lps([36.4, 37.0, -1204.5]).tolist()
+        [-36.4, -37.0, -1204.5]
+    """
     return np.asarray(points) * np.array([-1.0, -1.0, 1.0])
 
 
@@ -99,7 +116,12 @@ def check_affine(affine: np.ndarray, name: str) -> None:
 
 
 def to_axis_codes(affine: np.ndarray, codes: tuple[str, str, str] = AXIS_CODES) -> np.ndarray:
-    """The nibabel orientation, (3, 2), that brings a file's array closest to the axis codes."""
+    """The nibabel orientation, (3, 2), that brings a file's array closest to the axis codes.
+
+    Args:
+        affine: (4, 4) voxel to RAS mm, the file's.
+        codes: where each axis of the array shall lead.
+    """
     return orientations.ornt_transform(
         orientations.io_orientation(affine), orientations.axcodes2ornt(codes)
     )
@@ -137,6 +159,12 @@ def network_frame(
 
     Raises:
         InputError: ``init`` is neither of the two.
+
+    Example:
+        >>> image = Frame((100, 200, 180), np.diag([2.0, 2.0, 2.0, 1.0]))  # axes along RAS
+        >>> frame, _ = network_frame(image, image, spacing=(4.0, 4.0, 4.0))
+        >>> frame.shape  # front to back, head to feet, right to left; multiples of 8
+        (104, 96, 56)
     """
     if init not in ("center", "world"):
         raise InputError(f"init: 'center' or 'world' is needed, not {init!r}.")

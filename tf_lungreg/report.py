@@ -48,7 +48,12 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, str]], style: str 
 
 
 def picture(figure: Figure, description: str) -> str:
-    """A figure as an image inside the page; wide ones scroll on a narrow screen."""
+    """A figure as an image inside the page; wide ones scroll on a narrow screen.
+
+    Args:
+        figure: of matplotlib.
+        description: what it shows, for those who do not see it.
+    """
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
@@ -57,7 +62,12 @@ def picture(figure: Figure, description: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """A table of plain texts."""
+    """A table of plain texts.
+
+    Args:
+        rows: of cells.
+        header: cells of the first line; none without it.
+    """
 
     def line(cells, tag):
         return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"

@@ -1,5 +1,6 @@
 """The command as a user types it: results, and one clear line with exit status 2 for mistakes."""
 
+import argparse
 import gzip
 import json
 import shutil
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from tf_lungreg.cli import main
+from tf_lungreg.cli.train import add_arguments, make_config
+from tf_lungreg.registration.default_model import pretrained_model
 
 
 @pytest.fixture
@@ -33,6 +36,23 @@ def test_a_cohort_folder_trains(cohort, tiny, here, capsys):
     settings = json.loads((here / "runs" / "phantom-tiny-2" / "config.json").read_text())
     assert settings["settings"]["preset"] == tiny
     assert (here / "saved_models" / "lungreg" / "2").is_dir()
+
+
+@pytest.mark.parametrize(
+    "flags, preset, starts",
+    [
+        ([], "general", True),
+        (["--no-affine"], "general", True),
+        (["--init-from", "none"], "general", False),
+        (["--preset", "small"], "small", False),
+    ],
+)
+def test_training_begins_with_the_pretrained_model_unless_told_otherwise(flags, preset, starts):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    config = make_config(parser.parse_args(flags))
+    assert config.preset == preset
+    assert config.init_from == (str(pretrained_model()) if starts else None)
 
 
 @pytest.fixture

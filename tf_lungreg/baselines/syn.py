@@ -37,6 +37,11 @@ SEED = 1  # of the voxels that the affine stage samples; threads still round dif
 def register_syn(fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]) -> BaselineResult:
     """Registers with SyN; see :data:`tf_lungreg.baselines.result.Baseline`.
 
+    Args:
+        fixed: (D, H, W), float32 in [0, 1].
+        moving: of the same shape.
+        spacing: voxel size in mm along D, H, W.
+
     Raises:
         InputError: antspyx is not installed.
     """
@@ -56,7 +61,13 @@ def register_syn(fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]
 
 
 def run(fixed, moving, folder: str) -> dict:
-    """ANTs' own registration of two of its images, with its files in a folder."""
+    """ANTs' own registration of two of its images, with its files in a folder.
+
+    Args:
+        fixed: an ANTs image.
+        moving: an ANTs image.
+        folder: for the files that ANTs writes.
+    """
     ants = require("ants")
     ants.config.set_ants_deterministic(on=False, seed_value=SEED)  # seeds; keeps all threads
     return ants.registration(fixed, moving, outprefix=str(Path(folder, "syn")), **SETTINGS)

@@ -40,12 +40,24 @@ def open_folder(out: Path, settings: dict, methods: dict[str, dict], overwrite: 
 
 
 def pair_file(out: Path, method: str, pair: str) -> Path:
-    """Where the measures of a pair are."""
+    """Where the measures of a pair are.
+
+    Args:
+        out: the folder of an evaluation.
+        method: its row.
+        pair: its name, see :func:`tf_lungreg.benchmark.selection.pair_name`.
+    """
     return out / PAIRS / method / f"{pair}.json"
 
 
 def picture_file(out: Path, method: str, pair: str) -> Path:
-    """Where the picture of a pair is, if one was made."""
+    """Where the picture of a pair is, if one was made.
+
+    Args:
+        out: the folder of an evaluation.
+        method: its row.
+        pair: its name, see :func:`tf_lungreg.benchmark.selection.pair_name`.
+    """
     return out / PAIRS / method / f"{pair}.png"
 
 

@@ -20,7 +20,14 @@ def make_notes(
     combinations: Mapping[str, Sequence[ScanPair]],
     results: dict,
 ) -> list[str]:
-    """One sentence or two each, the most important first."""
+    """One sentence or two each, the most important first.
+
+    Args:
+        selection: the patients and their pairs.
+        methods: all rows.
+        combinations: method → the pairs of different patients that it was given.
+        results: of :func:`tf_lungreg.benchmark.results.make_results`.
+    """
     return [
         *_patients(selection, methods),
         *_missing(selection, results),
@@ -31,7 +38,12 @@ def make_notes(
 
 
 def trained_on(method: Method, patients: Cohort) -> list[str]:
-    """The evaluated patients that a model was trained on, as far as its card tells."""
+    """The evaluated patients that a model was trained on, as far as its card tells.
+
+    Args:
+        method: a row; a baseline has no card.
+        patients: those that are evaluated.
+    """
     settings = (method.card or {}).get("settings", {})
     name, seed = settings.get("cohort"), settings.get("seed")
     if name is None or seed is None or Path(name).resolve() != patients.root.resolve():

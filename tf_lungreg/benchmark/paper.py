@@ -1,4 +1,4 @@
-"""The paper's own figures, as printed in its Tables 1 and 2: another cohort than anyone else's."""
+"""The paper's own figures, as printed in its Tables 1 to 3: another cohort than anyone else's."""
 
 from __future__ import annotations
 
@@ -49,4 +49,10 @@ TABLE_2 = {
     "discrete-all": {"dx": 1.855, "dy": 3.169, "dz": 2.229, "ds": 4.699},
     "proposed-no-affine": {"dx": 2.014, "dy": 2.947, "dz": 1.858, "ds": 4.569},
     "proposed": {"dx": 1.793, "dy": 2.904, "dz": 1.822, "ds": 4.358},
+}
+
+# Accuracy in percent, on the deformations of each method.
+TABLE_3 = {
+    "discrete-all": {"accuracy": 69.23},
+    "proposed": {"accuracy": 84.62},
 }

@@ -39,6 +39,10 @@ class Selection:
 def select_pairs(cohort: Cohort, seed: int) -> Selection:
     """The validation patients of a training with the same seed, and their pairs.
 
+    Args:
+        cohort: all patients.
+        seed: of the split.
+
     Raises:
         InputError: no patient has both phases.
     """
@@ -66,5 +70,10 @@ def sample_pairs(pairs: Sequence[ScanPair], count: int | None, seed: int) -> lis
 
 
 def is_one_patient(fixed: Scan, moving: Scan) -> bool:
-    """Whether both images show the same anatomy, so that landmarks of one name correspond."""
+    """Whether both images show the same anatomy, so that landmarks of one name correspond.
+
+    Args:
+        fixed: one image.
+        moving: the other.
+    """
     return fixed.participant == moving.participant

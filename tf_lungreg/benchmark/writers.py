@@ -58,7 +58,14 @@ def pair_rows(rows: Mapping[str, Mapping[str, dict]]) -> list[dict]:
 def markdown(
     tables: Sequence[Table], notes: Sequence[str], record: dict, pictures: Mapping[str, str]
 ) -> str:
-    """A page with all tables, the notes, the pictures, and how it was made."""
+    """A page with all tables, the notes, the pictures, and how it was made.
+
+    Args:
+        tables: in their order.
+        notes: one sentence or two each.
+        record: command, date, machine, software and seed.
+        pictures: method → file, relative to the page.
+    """
     parts = ["# Evaluation", *("\n".join(_markdown_table(t)) for t in tables)]
     parts.append(f'Columns "Paper": {paper.SOURCE}; of other images, for orientation only.')
     parts.append("\n".join(f"- {note}" for note in notes))
@@ -71,7 +78,12 @@ def markdown(
 
 
 def latex(tables: Sequence[Table], record: dict) -> str:
-    """The tables for a document with the package booktabs."""
+    """The tables for a document with the package booktabs.
+
+    Args:
+        tables: in their order.
+        record: command and date, for a comment at the top.
+    """
     lines = [f"% {record['command']}", f"% {record['date']}", r"% \usepackage{booktabs}"]
     for table in tables:
         lines += [

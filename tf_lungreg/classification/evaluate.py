@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tf_lungreg.benchmark import paper
 from tf_lungreg.classification.patients import load_patients
 from tf_lungreg.classification.run import find_registrations, run_row
 from tf_lungreg.classification.training import ClassifierSettings
@@ -20,7 +21,6 @@ from tf_lungreg.versions import software
 
 RESULTS = ("results.json", "results.md", "predictions.csv")
 DEFORMATIONS = "deformations"
-PAPER = {"discrete-all": 69.23, "proposed": 84.62}  # Table 3, accuracy in percent, 13 patients
 
 
 def train(
@@ -147,11 +147,11 @@ def markdown(results: dict) -> str:
 
 def _line(name: str, row: dict) -> str:
     test = row["test"]
-    paper = f"{PAPER[name]:.2f}" if name in PAPER else "–"
+    printed = f"{paper.TABLE_3[name]['accuracy']:.2f}" if name in paper.TABLE_3 else "–"
     auc, p = (f"{v:.{n}f}" if v is not None else "–" for v, n in ((test["auc"], 2), (test["p"], 4)))
     shares = [_share(test[key]) for key in ("accuracy", "sensitivity", "specificity")]
     held_out = f"{row['cross_validation']['accuracy']['value']:.2f}"
-    cells = (name, shares[0], paper, auc, *shares[1:], p, held_out)
+    cells = (name, shares[0], printed, auc, *shares[1:], p, held_out)
     return "| " + " | ".join(cells) + " |"
 
 

@@ -41,7 +41,13 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dic
 
 
 def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact confidence interval of a binomial proportion, from 0 to 1."""
+    """The exact confidence interval of a binomial proportion, from 0 to 1.
+
+    Args:
+        count: how many of them are so.
+        of: how many there are.
+        confidence: of the interval.
+    """
     tail = (1 - confidence) / 2
     low = stats.beta.ppf(tail, count, of - count + 1) if count else 0.0
     high = stats.beta.ppf(1 - tail, count + 1, of - count) if count < of else 1.0
@@ -52,6 +58,11 @@ def permutation_test(labels: np.ndarray, called: np.ndarray, seed: int) -> float
     """How often permuted labels agree with the predictions at least as often as the true ones.
 
     One-sided; the true labels count as one of the permutations, so that p is never 0.
+
+    Args:
+        labels: (N,), true where ill.
+        called: (N,), true where called ill.
+        seed: of the permutations.
     """
     rng = np.random.default_rng(seed)
     permuted = rng.permuted(np.tile(labels, (PERMUTATIONS, 1)), axis=1)

@@ -103,7 +103,12 @@ def train_classifiers(
 
 
 def check_classes(labels: np.ndarray, folds: int) -> None:
-    """Raises an InputError if a class has fewer patients than there are folds."""
+    """Raises an InputError if a class has fewer patients than there are folds.
+
+    Args:
+        labels: (N,), 1 where ill.
+        folds: of the cross-validation.
+    """
     counts = [int(np.sum(np.asarray(labels) == label)) for label in (0, 1)]
     if min(counts) < folds:
         raise InputError(
@@ -120,7 +125,14 @@ def class_weights(labels: np.ndarray) -> tuple[float, float]:
 def train_one(
     features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings, seed: int
 ) -> tf.keras.Model:
-    """One model: weighted binary cross entropy, Adam, a halving learning rate."""
+    """One model: weighted binary cross entropy, Adam, a halving learning rate.
+
+    Args:
+        features: (N, D, H, W, 3).
+        labels: (N,), 1 where ill.
+        settings: of the training.
+        seed: of the weights and the order.
+    """
     model = build_ild_classifier(
         features.shape[1:4], settings.filters, settings.pooling, settings.hidden, seed
     )
@@ -138,7 +150,12 @@ def train_one(
 
 
 def respond(models: Sequence[tf.keras.Model], features: np.ndarray) -> np.ndarray:
-    """Each model's probability for each patient, (N, models)."""
+    """Each model's probability for each patient, (N, models).
+
+    Args:
+        models: of :func:`train_one`.
+        features: (N, D, H, W, 3).
+    """
     x = tf.constant(features, tf.float32)
     return np.concatenate([model(x, training=False).numpy() for model in models], axis=1)
 

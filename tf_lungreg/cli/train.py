@@ -39,14 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(name, help=text, default=argparse.SUPPRESS, **kwargs)
 
     network = parser.add_argument_group("network")
-    setting(
-        network, "--preset", "paper, general, or small for two processor cores (default: small)"
-    )
+    setting(network, "--preset", "general (default), or of the paper's kind: paper, fast, small")
     off = {"action": "store_false"}
     setting(network, "--no-affine", "without the affine branch", dest="affine", **off)
     setting(network, "--no-deformable", "without the deformation", dest="deformable", **off)
     setting(network, "--anchor", "what integration keeps: ends (default), corner, center")
-    setting(network, "--init-from", "exported model whose weights to start with")
+    setting(
+        network,
+        "--init-from",
+        "exported model whose weights to start with, or none (default: the pretrained model with "
+        "the preset general, else none)",
+    )
 
     data = parser.add_argument_group("data")
     setting(data, "--window", "auto (default), paper, or LOW HIGH intensities", nargs="+")
@@ -90,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         training, "--stop-patience", "epochs until training stops (default: the preset's)", type=int
     )
     setting(training, "--seed", "of weights, split and order (default: 0)", type=int)
+    setting(
+        training,
+        "--mixed-precision",
+        "convolutions in bfloat16, for processors that have it",
+        action="store_true",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -116,12 +125,15 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\n{folder}: the same command goes on after the last whole epoch")
         raise
+    if metrics is None:
+        print("this worker has ended; the chief writes the results")
+        return
     print(result_table(metrics))
     print(f"report   {folder / 'report.html'}\nmodel    {metrics['model']}")
 
 
 def make_config(options: argparse.Namespace):
-    """The resolved settings: flags, then a search's and a model's to start with, then defaults."""
+    """The resolved settings: flags, then a search's, those of the model to start with, defaults."""
     from tf_lungreg.export import read_card
     from tf_lungreg.training import TrainingConfig
 
@@ -133,14 +145,26 @@ def make_config(options: argparse.Namespace):
             given[name] = tuple(given[name])
     if "window" in given:
         given["window"] = parse_window(given["window"])
-    if "init_from" in given:
-        settings = read_card(given["init_from"])["settings"]
-        given = {**{name: settings[name] for name in _OF_THE_NETWORK if name in settings}, **given}
     if getattr(options, "from_tuning", None):  # the search itself takes no such flag
         from tf_lungreg.tuning import read_best
 
         given = {**read_best(options.from_tuning), **given}
+    given["init_from"] = start = _start_model(given)
+    if start is not None:
+        settings = read_card(start)["settings"]
+        given = {**{name: settings[name] for name in _OF_THE_NETWORK if name in settings}, **given}
     return TrainingConfig(**given).resolved()
+
+
+def _start_model(given: dict) -> str | None:
+    """The model whose weights training begins with, if any."""
+    from tf_lungreg.registration.default_model import pretrained_model
+    from tf_lungreg.training import TrainingConfig
+
+    start = given.get("init_from")
+    if start is None and given.get("preset", TrainingConfig.preset) == TrainingConfig.preset:
+        start = pretrained_model()
+    return None if start in (None, "none") else str(start)
 
 
 def parse_window(words: list[str]) -> str | tuple[float, float]:

@@ -63,6 +63,13 @@ def training_pairs(
     """Endless batches of random ones of the (moving, fixed) pairs, from ``first_step`` on.
 
     Step n of a run that was resumed sees the pairs of step n of one that was not.
+
+    Args:
+        images: (N, D, H, W, 1), all of them.
+        pairs: the (moving, fixed) indices to draw from.
+        seed: of the order.
+        batch: pairs a batch.
+        first_step: batches that were drawn before.
     """
     listed = tf.constant(pairs, tf.int32)
 
@@ -74,6 +81,12 @@ def training_pairs(
 
 
 def fixed_pairs(images: tf.Tensor, pairs: Sequence[tuple[int, int]], batch: int) -> tf.data.Dataset:
-    """Batches of a fixed list of (moving, fixed) pairs, in its order."""
+    """Batches of a fixed list of (moving, fixed) pairs, in its order.
+
+    Args:
+        images: (N, D, H, W, 1), all of them.
+        pairs: (moving, fixed) indices.
+        batch: pairs a batch.
+    """
     listed = tf.data.Dataset.from_tensor_slices(np.asarray(pairs, np.int32)).batch(batch)
     return listed.map(lambda chosen: pair_inputs(images, chosen)).prefetch(2)

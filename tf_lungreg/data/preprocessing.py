@@ -66,7 +66,12 @@ def window_limits(
 
 
 def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Maps [low, high] linearly to [0, 1] and clips; float32 of the same shape."""
+    """Maps [low, high] linearly to [0, 1] and clips; float32 of the same shape.
+
+    Args:
+        data: intensities of any shape.
+        limits: low and high.
+    """
     low, high = limits
     out = np.subtract(data, np.float32(low), dtype=np.float32)
     out /= np.float32(high - low)

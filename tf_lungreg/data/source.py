@@ -15,7 +15,13 @@ DEFLATE_LIMIT = 1032  # zlib cannot compress better than this: a larger claim is
 
 @dataclass(frozen=True)
 class Source:
-    """What a header says, in the file's own axis order, and how to read the voxels."""
+    """What a header says, in the file's own axis order, and how to read the voxels.
+
+    Attributes:
+        shape: of the voxels.
+        affine: (4, 4) from voxel coordinates to RAS mm.
+        read: gives the voxels, of that shape.
+    """
 
     shape: tuple[int, ...]
     affine: np.ndarray
@@ -23,7 +29,13 @@ class Source:
 
 
 def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
-    """The three axes of a header's shape, without trailing ones after the third."""
+    """The three axes of a header's shape, without trailing ones after the third.
+
+    Args:
+        path: the file, for messages.
+        shape: what the header says.
+        kind: what the voxels are if they are no numbers, such as ``RGB``.
+    """
     shape = tuple(int(n) for n in shape)
     if kind:
         raise InputError(f"{path}: the voxels are {kind} values; a scalar image is needed.")
@@ -40,7 +52,13 @@ def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
 
 
 def check_size(path: Path, needed: int, ratio: int) -> None:
-    """Refuses a header that claims more bytes than the file can hold, before they are allocated."""
+    """Refuses a header that claims more bytes than the file can hold, before they are allocated.
+
+    Args:
+        path: the file.
+        needed: bytes of all voxels.
+        ratio: the most bytes of voxels that a byte of the file can stand for.
+    """
     if needed > ratio * path.stat().st_size:
         raise InputError(
             f"{path}: the header asks for {needed} bytes of voxels, the file has only "

@@ -16,8 +16,8 @@ _CONSTANT = 1e-6
 def ncc(fixed: tf.Tensor, warped: tf.Tensor, window: int = 9) -> tf.Tensor:
     """One minus the mean over voxels of the squared local correlation.
 
-    With the covariance and the variances of the cube of ``window``³ voxels around each voxel, less
-    what lies outside the volume::
+    With the covariance and the variances of the cube around each voxel, of ``window`` voxels along
+    each axis, less what lies outside the volume::
 
         1 - mean( cov(f, w)² / ((var(f) + ε) (var(w) + ε)) )
 

@@ -10,7 +10,12 @@ FOLDING_MARGIN = 0.1
 
 
 def affine_l1(identity: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
-    """``‖A - A_I‖₁``, the sum of the twelve absolute differences; matrices (batch, 3, 4)."""
+    """``‖A - A_I‖₁``, the sum of the twelve absolute differences; matrices (batch, 3, 4).
+
+    Args:
+        identity: ``A_I``, (batch, 3, 4).
+        affine: A, (batch, 3, 4).
+    """
     return tf.reduce_sum(tf.abs(affine - identity), axis=(1, 2))
 
 
@@ -19,6 +24,10 @@ def spatial_gradients_l1(ones: tf.Tensor, spatial_gradients: tf.Tensor) -> tf.Te
 
     The same reduction as the image term's, the sum over the three axes and the mean over voxels,
     so that the ratio of the two does not depend on the size of the volume.
+
+    Args:
+        ones: ``Φ_I``, of Φ's shape.
+        spatial_gradients: Φ, (batch, D, H, W, 3).
     """
     return 3 * tf.reduce_mean(tf.abs(spatial_gradients - ones), axis=(1, 2, 3, 4))
 

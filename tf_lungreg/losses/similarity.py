@@ -19,7 +19,12 @@ _PLUS = re.compile(r"(?<!\d[eE])\+")  # not the one of 1e+3
 
 
 def mse(fixed: tf.Tensor, warped: tf.Tensor) -> tf.Tensor:
-    """``‖R - W(S, G)‖²`` divided by the number of voxels; volumes (batch, D, H, W, 1)."""
+    """``‖R - W(S, G)‖²`` divided by the number of voxels; volumes (batch, D, H, W, 1).
+
+    Args:
+        fixed: R, (batch, D, H, W, 1).
+        warped: W(S, G), of the same shape.
+    """
     return tf.reduce_mean(tf.math.squared_difference(fixed, warped), axis=(1, 2, 3, 4))
 
 
@@ -29,6 +34,9 @@ SIMILARITIES: dict[str, Similarity] = {"mse": mse, "ncc": ncc, "mi": mi, "dwm": 
 def find_similarity(expression: str) -> Similarity:
     """The image term of that name, or a weighted sum such as ``mse + 0.5*ncc``.
 
+    Args:
+        expression: names of :data:`SIMILARITIES`, weights before a star.
+
     Returns:
         A function of (fixed, warped), volumes (batch, D, H, W, 1), with one value a pair,
         (batch,), lower for more similar images.
@@ -36,6 +44,13 @@ def find_similarity(expression: str) -> Similarity:
     Raises:
         InputError: a name is unknown or comes twice, or a weight is not a positive number; the
             message lists the names there are.
+
+    Example:
+        >>> fixed = tf.reshape(tf.range(8.0), (1, 2, 2, 2, 1)) / 8
+        >>> find_similarity("mse")(fixed, fixed + 0.5).numpy().tolist()
+        [0.25]
+        >>> find_similarity("2*mse")(fixed, fixed + 0.5).numpy().tolist()
+        [0.5]
     """
     if expression in SIMILARITIES:
         return SIMILARITIES[expression]

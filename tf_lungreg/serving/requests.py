@@ -17,6 +17,11 @@ def read_inputs(
 ) -> dict[str, tf.Tensor]:
     """The tensors of a request, where they are those of the signature.
 
+    Args:
+        request: of PredictionService.
+        signature: the name that is asked for, for messages.
+        definition: the signature, None where there is none of that name.
+
     Raises:
         InputError: the signature is unknown, or a tensor is missing, unknown, broken or of
             another type or shape.

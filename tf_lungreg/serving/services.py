@@ -36,6 +36,13 @@ class ServedModel:
     """The model that is served, and the lock for its one pass at a time.
 
     A pass at the paper's size takes gigabytes, and all cores.
+
+    Attributes:
+        name: that clients ask for.
+        version: its number.
+        functions: signature → function.
+        definitions: signature → names, types and shapes of its tensors.
+        lock: held during a pass.
     """
 
     name: str
@@ -51,7 +58,12 @@ class ServedModel:
         return spec
 
     def check(self, spec: model_pb2.ModelSpec, context: grpc.ServicerContext) -> None:
-        """Ends the call if it asks for another model or version."""
+        """Ends the call if it asks for another model or version.
+
+        Args:
+            spec: of the request.
+            context: of the call.
+        """
         version, code = spec.version.value, grpc.StatusCode.NOT_FOUND
         if spec.name != self.name:
             context.abort(code, f"model {spec.name!r} is not served here, {self.name!r} is")
@@ -134,6 +146,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 def load_served(model: str | os.PathLike, name: str) -> ServedModel:
     """Loads a model to serve it.
+
+    Args:
+        model: folder of a version, or the one above it.
+        name: that clients ask for.
 
     Raises:
         MissingFileError, InputError: it is no model of this package, or not in a version's folder.

@@ -67,7 +67,13 @@ COSTS: dict[str, Callable[[np.ndarray, np.ndarray], Cost]] = {"ncc": ncc, "dwm":
 
 
 def weighted_cost(weights: dict[str, float], fixed: np.ndarray, warped: np.ndarray) -> Cost:
-    """The weighted sum of some costs, name → weight."""
+    """The weighted sum of some costs, name → weight.
+
+    Args:
+        weights: of the costs, by name in ``COSTS``.
+        fixed: (D, H, W), float32 in [0, 1].
+        warped: the moving image as it lies so far, of the same shape.
+    """
     terms = [(weight, COSTS[name](fixed, warped)) for name, weight in weights.items()]
     return lambda candidate: sum(weight * cost(candidate) for weight, cost in terms)
 

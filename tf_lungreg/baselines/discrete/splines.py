@@ -30,7 +30,12 @@ def cubic_basis(length: int, control: float) -> np.ndarray:
 
 
 def spread(coefficients: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
-    """The splines' values at the samples: (a, b, c, ...) coefficients → (i, j, k, ...)."""
+    """The splines' values at the samples: (a, b, c, ...) coefficients → (i, j, k, ...).
+
+    Args:
+        coefficients: at the control points.
+        basis: of :func:`cubic_basis`, one matrix an axis.
+    """
     return _along_axes(coefficients, [matrix.T for matrix in basis])
 
 

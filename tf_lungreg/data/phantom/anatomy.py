@@ -1,6 +1,8 @@
 """The chest at full inspiration: a patient's measures, and where lungs and organs lie.
 
-The body frame is RAS, millimetres, with its origin between the lungs at half their height.
+The body frame is RAS, millimetres, with its origin between the lungs at half their height. The
+functions take an ``anatomy`` and points of it as three arrays ``x``, ``y``, ``z`` of one shape, and
+give signed distances in mm; ``side`` is 1 for the patient's right, -1 for the left.
 """
 
 from __future__ import annotations

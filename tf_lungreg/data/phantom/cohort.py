@@ -71,12 +71,22 @@ def write_phantom_cohort(
 
 
 def subject_seeds(seed: int, subjects: int) -> list[np.random.SeedSequence]:
-    """One seed a subject, the same for a subject however many there are."""
+    """One seed a subject, the same for a subject however many there are.
+
+    Args:
+        seed: of the cohort.
+        subjects: how many.
+    """
     return np.random.SeedSequence(seed, spawn_key=(1,)).spawn(subjects)
 
 
 def draw_diagnoses(seed: int, subjects: int) -> list[str]:
-    """``healthy`` and ``ssc`` in the paper's proportion, at least one of each, in random order."""
+    """``healthy`` and ``ssc`` in the paper's proportion, at least one of each, in random order.
+
+    Args:
+        seed: of the cohort.
+        subjects: how many.
+    """
     healthy = int(round(subjects * _HEALTHY_SHARE))
     if subjects >= 2:
         healthy = min(max(healthy, 1), subjects - 1)

@@ -1,7 +1,10 @@
 """Paints the tissues of a body at inspiration, from the skin inwards.
 
 Each function paints on a :class:`Canvas` in the order in which ``tissue`` calls them. Numbers in
-the code are millimetres in the body frame (x right, y front, z head), or intensities.
+the code are millimetres in the body frame (x right, y front, z head), or intensities. ``canvas`` is
+painted on, ``anatomy`` is the patient's. ``skin`` and ``lungs`` are signed distances in mm,
+``ribs``, ``airways`` and ``vessels`` the shares that they fill, one value a point, (n,). ``bowel``
+is that of a ``Tissue``, ``value`` the intensity of the lungs.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ class Canvas:
         x, y, z: (n,) body frame, mm.
         coarse, fine: (n,) random fields of unit variance.
         image: (n,) intensity.
+
+    Args:
+        x, y, z, coarse, fine: as above.
+        edge: width in mm of the soft edge of what is painted.
     """
 
     def __init__(self, x, y, z, coarse, fine, edge: float):
@@ -41,12 +48,27 @@ class Canvas:
         self.image = self.image + share * (value - self.image)
 
     def ellipsoid(self, center, radii, power: float = 2.0, both_sides: bool = False):
-        """Signed distance to a superellipsoid, mirrored at the midline for ``both_sides``."""
+        """Signed distance to a superellipsoid, mirrored at the midline for ``both_sides``.
+
+        Args:
+            center: x, y, z in mm.
+            radii: along x, y, z in mm.
+            power: 2 for an ellipsoid, more for a box with round edges.
+            both_sides: whether the left side is the right one's mirror image.
+        """
         x = np.abs(self.x) if both_sides else self.x
         return ellipsoid(x, self.y, self.z, center, radii, power)
 
     def rod(self, x, y, radius_x, radius_y, both_sides: bool = False):
-        """Signed distance to an endless elliptic cylinder along the body."""
+        """Signed distance to an endless elliptic cylinder along the body.
+
+        Args:
+            x: of its axis, mm.
+            y: of its axis, mm.
+            radius_x: mm.
+            radius_y: mm.
+            both_sides: as for :meth:`ellipsoid`.
+        """
         return self.ellipsoid((x, y, 0.0), (radius_x, radius_y, np.inf), both_sides=both_sides)
 
 

@@ -34,12 +34,24 @@ def ellipsoid(x, y, z, center, radii, power: float = 2):
 
 
 def union(a, b, smooth: float = 6.0):
-    """Smooth minimum of two distances; ``smooth`` is the width in mm of the blend."""
+    """Smooth minimum of two distances; ``smooth`` is the width in mm of the blend.
+
+    Args:
+        a: signed distance, mm.
+        b: signed distance, mm.
+        smooth: 0 or more.
+    """
     return -intersection(-a, -b, smooth)
 
 
 def intersection(a, b, smooth: float = 6.0):
-    """Smooth maximum of two distances; ``smooth`` is the width in mm of the blend."""
+    """Smooth maximum of two distances; ``smooth`` is the width in mm of the blend.
+
+    Args:
+        a: signed distance, mm.
+        b: signed distance, mm.
+        smooth: 0 or more.
+    """
     blend = np.maximum(smooth - np.abs(a - b), 0.0)
     return np.maximum(a, b) + blend * blend / (4.0 * smooth)
 
@@ -62,7 +74,12 @@ def smooth_step(t):
 
 
 def ramp(t, rounding: float = 0.15):
-    """Rises from about 0 at t = 0 to about 1 at t = 1 with a slope below 1, smooth everywhere."""
+    """Rises from about 0 at t = 0 to about 1 at t = 1 with a slope below 1, smooth everywhere.
+
+    Args:
+        t: of any shape.
+        rounding: of both bends, in units of t.
+    """
     return 0.5 * (1.0 + np.sqrt(t * t + rounding**2) - np.sqrt((t - 1.0) ** 2 + rounding**2))
 
 

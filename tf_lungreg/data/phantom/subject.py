@@ -127,13 +127,23 @@ class Subject:
         return points if phase == "inhale" else by_slice(self.motion.inverse, points)
 
     def clean_image(self, phase: str, points=None) -> np.ndarray:
-        """Intensity without noise, bias and gain, (D, H, W) float32."""
+        """Intensity without noise, bias and gain, (D, H, W) float32.
+
+        Args:
+            phase: ``inhale`` or ``exhale``.
+            points: of :meth:`anatomy_points`, for those who have them already.
+        """
         points = self.anatomy_points(phase) if points is None else points
         value = LUNG * (self.scanner.exhale_density if phase == "exhale" else 1.0)
         return by_slice(lambda x, y, z: paint(self.tissue, x, y, z, value), points)
 
     def mask(self, phase: str, points=None) -> np.ndarray:
-        """Both lungs, (D, H, W) uint8."""
+        """Both lungs, (D, H, W) uint8.
+
+        Args:
+            phase: ``inhale`` or ``exhale``.
+            points: of :meth:`anatomy_points`, for those who have them already.
+        """
         points = self.anatomy_points(phase) if points is None else points
         distance = by_slice(lambda x, y, z: lung_distance(self.anatomy, x, y, z), points)
         return (distance < 0).astype(np.uint8)
@@ -201,7 +211,12 @@ def make_subject(seed: np.random.SeedSequence, diagnosis: str, shape) -> Subject
 
 
 def bias_field(shape, weights) -> np.ndarray:
-    """Smooth multiplicative field that falls off beyond the coil, (D, H, W) float32."""
+    """Smooth multiplicative field that falls off beyond the coil, (D, H, W) float32.
+
+    Args:
+        shape: (D, H, W).
+        weights: nine, of the linear and quadratic terms of its logarithm.
+    """
     d, h, w = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij", sparse=True)
     terms = (d, h, w, d * h, d * w, h * w, d * d, h * h, w * w)
     log_bias = sum(weight * term for weight, term in zip(weights, terms))

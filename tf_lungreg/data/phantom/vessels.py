@@ -54,7 +54,12 @@ class Tree:
 
 
 def grow_trees(rng, anatomy: Anatomy) -> list[Tree]:
-    """Arteries and veins of both lungs: right, right, left, left."""
+    """Arteries and veins of both lungs: right, right, left, left.
+
+    Args:
+        rng: a generator of numpy's.
+        anatomy: the patient's.
+    """
     trees = []
     for side in (1, -1):
         for offset in ((0.0, 6.0, 9.0), (0.0, -4.0, -9.0)):
