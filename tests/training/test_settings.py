@@ -52,13 +52,13 @@ def leave_run(folder, config, ended):
 
 
 def test_without_a_name_an_interrupted_run_goes_on_and_an_ended_one_stays(tmp_path, config):
-    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small"
-    leave_run(tmp_path / "cohort-small", config, ended=True)
-    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small-2"
-    leave_run(tmp_path / "cohort-small-2", config, ended=False)
-    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-small-2"
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-general"
+    leave_run(tmp_path / "cohort-general", config, ended=True)
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-general-2"
+    leave_run(tmp_path / "cohort-general-2", config, ended=False)
+    assert find_run_folder(tmp_path, config) == tmp_path / "cohort-general-2"
     other = dataclasses.replace(config, seed=1)
-    assert find_run_folder(tmp_path, other) == tmp_path / "cohort-small-3"
+    assert find_run_folder(tmp_path, other) == tmp_path / "cohort-general-3"
 
 
 def test_a_named_run_is_not_overwritten_unless_asked(tmp_path, config):

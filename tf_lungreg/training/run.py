@@ -18,7 +18,7 @@ from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.report import write_training_report
-from tf_lungreg.training.callbacks import Checkpoints, ProgressBar, plateau_callbacks
+from tf_lungreg.training.callbacks import MONITOR, Checkpoints, ProgressBar, plateau_callbacks
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.config import TrainingConfig
@@ -113,7 +113,7 @@ def fit(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progres
     """
     progress = load_checkpoint(run / "last.npz", model)
     _fit(model, config, data, run, progress)
-    if not progress.history:
+    if not any(math.isfinite(row[MONITOR]) for row in progress.history):
         raise InputError(f"{run}: the loss is not a number; a lower --learning-rate is needed.")
     return progress
 
