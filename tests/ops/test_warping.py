@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from tf_lungreg import ops
 from tf_lungreg.errors import InputError
+from tf_lungreg.ops import warping
 
 SHAPE = (6, 9, 7)
 
@@ -45,6 +46,25 @@ def test_linear_matches_scipy_with_continued_border(rng):
     volume, grid = random_pair(rng)
     expected = by_scipy(volume, grid, 1, "nearest")
     np.testing.assert_allclose(ops.warp(volume, grid), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 7, 160, 319, 320])  # of 320 samples
+def test_the_samples_are_the_same_however_many_at_a_time(rng, monkeypatch, block):
+    volume, grid = random_pair(rng)
+    arguments = tf.constant(volume), tf.constant(grid)
+    expected = by_scipy(volume, grid, 1, "nearest")
+    _, slopes = sample_with_slopes(*arguments)
+    monkeypatch.setattr(warping, "_BLOCK", block)
+    found, found_slopes = sample_with_slopes(*arguments)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found_slopes, slopes, atol=1e-5)
+
+
+def sample_with_slopes(volume, grid):
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        sampled = ops.warp(volume, grid)
+    return sampled, tape.gradient(sampled, grid)
 
 
 def test_linear_matches_simpleitk_with_constant_outside(rng):

@@ -8,8 +8,7 @@ from tf_lungreg.errors import InputError
 
 INTERPOLATIONS = ("linear", "nearest")
 
-_BLOCK = 2**15  # samples at a time
-_LINES = [a * 2**n for n in range(11) for a in (1, 3)]  # along W, that may make up a block
+_BLOCK = 2**15  # samples at a time, at most
 
 
 def warp(
@@ -101,14 +100,14 @@ def _in_blocks(function, volume, grid, *others):
         Tensor of shape (batch, D', H', W', any).
     """
     shape = tf.shape(grid)
-    lines, width = tf.reduce_prod(shape[:3]), shape[3]
-    # Blocks of one size: the largest number of lines below that divides them all.
-    choices = tf.constant(_LINES)
-    fits = (lines % choices == 0) & (choices * width <= _BLOCK)
-    together = tf.where(lines * width <= _BLOCK, lines, tf.reduce_max(tf.where(fits, choices, 1)))
+    count = tf.reduce_prod(shape[:4])
+    number = tf.maximum(1, _divide_up(count, _BLOCK))
+    size = _divide_up(count, number)
 
     def blocks(tensor):
-        return tf.reshape(tensor, [lines // together, together * width, tf.shape(tensor)[-1]])
+        width = tf.shape(tensor)[-1]
+        filled = tf.pad(tf.reshape(tensor, [count, width]), [(0, number * size - count), (0, 0)])
+        return tf.reshape(filled, [number, size, width])
 
     first = tf.reshape(_first_rows(volume), (-1, 1, 1, 1, 1)) + tf.zeros(
         tf.concat([shape[:4], [1]], 0), tf.int32
@@ -118,7 +117,12 @@ def _in_blocks(function, volume, grid, *others):
         tuple(blocks(tensor) for tensor in (first, grid, *others)),
         fn_output_signature=grid.dtype,
     )
-    return tf.reshape(out, tf.concat([shape[:4], tf.shape(out)[2:]], axis=0))
+    width = tf.shape(out)[-1]
+    return tf.reshape(tf.reshape(out, [-1, width])[:count], tf.concat([shape[:4], [width]], axis=0))
+
+
+def _divide_up(count, by):
+    return -(-count // by)
 
 
 def _rows(volume: tf.Tensor) -> tf.Tensor:
