@@ -11,7 +11,8 @@ import sys
 import numpy as np
 
 FLOAT = 1  # TF_FLOAT
-SIGNATURE_DEF, INPUTS, OUTPUTS, NAME = (
+# Fields of MetaGraphDef, of SignatureDef and of TensorInfo.
+SIGNATURE_DEF, INPUTS, OUTPUTS, NAME = 5, 1, 2, 1
     5,
     1,
     2,
