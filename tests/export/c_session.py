@@ -13,11 +13,6 @@ import numpy as np
 FLOAT = 1  # TF_FLOAT
 # Fields of MetaGraphDef, of SignatureDef and of TensorInfo.
 SIGNATURE_DEF, INPUTS, OUTPUTS, NAME = 5, 1, 2, 1
-    5,
-    1,
-    2,
-    1,
-)  # fields of MetaGraphDef, SignatureDef, TensorInfo
 
 
 class Buffer(c.Structure):
