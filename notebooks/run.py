@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 _SCRATCH = re.compile(r"/\S*/tmp\w{8}/")  # what tempfile makes
-_TIMEOUT = 600  # seconds, of one cell
+_TIMEOUT = 1800  # seconds, of one cell; on an idle machine none takes a minute
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
