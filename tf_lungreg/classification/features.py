@@ -16,7 +16,8 @@ from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
 from tf_lungreg.registration.field import DisplacementField
 
 SHAPE = (12, 16, 16)  # along D, H, W; fine enough for a field that is smooth over centimetres
-UNITS = ("mm", "lung")
+_LEAST = 1e-3  # mm; a displacement of nothing stays nothing
+UNITS = ("mm", "lung", "breath")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def sample(
             of the whole volume.
         shape: cells along D, H, W.
     """
-    low, extent = _mask_box(mask) if mask is not None else _volume_box(frame)
+    low, extent = bounding_box(frame, mask)
     axes = [(np.arange(n) + 0.5) / n for n in shape]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     points = (low + cells * extent) @ DIRECTIONS.T  # from D, H, W in mm to RAS
@@ -62,7 +63,9 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
 
     Args:
         sampled: a displacement over the lungs.
-        unit: ``"mm"``, or ``"lung"`` for shares of the box's extent along each axis.
+        unit: ``"mm"``; ``"lung"`` for shares of the box's extent along each axis; ``"breath"`` for
+            multiples of the patient's own root mean square, so that how deeply they breathed
+            does not matter, only where.
 
     Raises:
         InputError: an unknown unit.
@@ -72,12 +75,43 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
     features = sampled.displacement - sampled.displacement.mean(axis=(0, 1, 2))
     if unit == "lung":
         features = features / sampled.extent
+    if unit == "breath":
+        size = float(np.sqrt(np.mean(np.square(features, dtype=np.float64))))
+        features = features / max(size, _LEAST)
     return features.astype(np.float32)
 
 
+def bounding_box(frame: Frame, mask: Volume | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest corner and extent, mm along D, H, W, of the box around the lungs or the volume.
+
+    Args:
+        frame: of the volume.
+        mask: of the lungs; None for the box of the whole volume.
+    """
+    return _mask_box(mask) if mask is not None else _volume_box(frame)
+
+
+def same_voxels(one: Frame, other: Frame) -> bool:
+    """Whether two grids have the same voxels, in whatever order of the axes.
+
+    Args:
+        one: a grid.
+        other: another.
+    """
+    if sorted(one.shape) != sorted(other.shape):
+        return False
+    places = [apply_affine(frame.affine, _corners(frame)) for frame in (one, other)]
+    apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=-1)
+    return bool(apart.min(axis=1).max() < 0.01 * one.spacing.min())
+
+
 def _volume_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    corners = np.array(np.meshgrid(*[[0, n - 1] for n in frame.shape])).reshape(3, -1).T
-    return _box(corners, frame)
+    return _box(_corners(frame), frame)
+
+
+def _corners(frame: Frame) -> np.ndarray:
+    """Voxel coordinates of the eight corner voxels, (8, 3)."""
+    return np.array(np.meshgrid(*[[0, n - 1] for n in frame.shape])).reshape(3, -1).T
 
 
 def _mask_box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:

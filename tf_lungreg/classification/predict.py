@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import warnings
 
+import numpy as np
+
 from tf_lungreg.baselines import BASELINES
 from tf_lungreg.benchmark.methods import make_methods
 from tf_lungreg.classification.deformations import TRUTH
-from tf_lungreg.classification.features import make_features, sample
+from tf_lungreg.classification.features import make_features, same_voxels, sample
 from tf_lungreg.classification.measures import THRESHOLD
+from tf_lungreg.classification.occlusion import occlusion_map, paint_map
 from tf_lungreg.classification.patients import ILL
+from tf_lungreg.classification.report import write_report
 from tf_lungreg.data.io import load_mask, load_volume
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.classifier import ExportedClassifier, load_classifier
+from tf_lungreg.files import check_folder
+from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement
@@ -26,6 +32,7 @@ def predict(
     moving: str | os.PathLike | None = None,
     fixed_mask: str | os.PathLike | None = None,
     registration_model: str | os.PathLike | None = None,
+    out: str | os.PathLike | None = None,
 ) -> dict:
     """Classifies one patient.
 
@@ -39,6 +46,7 @@ def predict(
         registration_model: that registers the two images, where the classifier was trained on a
             model's deformations; by default that of
             :func:`~tf_lungreg.registration.default_model.default_model`.
+        out: folder for the map of the regions that drove the answer, and a page that shows it.
 
     Returns:
         ``probability`` of disease, ``called``, ``responses`` of the single networks, ``model``.
@@ -48,6 +56,8 @@ def predict(
     """
     if (displacement is None) == (fixed is None) or (fixed is None) != (moving is None):
         raise InputError("a displacement, or a fixed and a moving image, are needed.")
+    if out is not None:
+        check_folder(out)
     classifier = load_classifier(model)
     settings = classifier.card["settings"]
     mask = _find_mask(classifier, fixed_mask)
@@ -55,14 +65,37 @@ def predict(
         field = read_displacement(displacement)
     else:
         field = _register(classifier, fixed, moving, registration_model)
+    if mask is not None and not same_voxels(mask.frame, field.frame):
+        raise InputError(
+            f"{fixed_mask}: the lung mask has {_size(mask.frame)}, the displacement "
+            f"{_size(field.frame)} at another place or spacing; one grid is needed, the fixed "
+            "image's."
+        )
     sampled = sample(field, field.frame, mask, tuple(settings["shape"]))
-    probability, responses = classifier(make_features(sampled, settings["unit"])[None])
-    return {
+    features = make_features(sampled, settings["unit"])
+    probability, responses = classifier(features[None])
+    found = {
         "probability": float(probability[0]),
         "called": ILL if probability[0] >= THRESHOLD else "healthy",
         "responses": responses[0].tolist(),
         "model": str(classifier.path),
     }
+    if out is not None:
+        painted = paint_map(occlusion_map(classifier, features), field.frame, mask)
+        write_report(out, found, painted, _background(fixed, painted.frame, mask))
+    return found
+
+
+def _size(frame: Frame) -> str:
+    return " x ".join(map(str, frame.shape)) + " voxels"
+
+
+def _background(fixed, frame: Frame, mask) -> np.ndarray:
+    """The fixed image where it is on the map's grid, else the mask, or nothing."""
+    image = None if fixed is None else load_volume(fixed)
+    if image is not None and image.data.shape == frame.shape:
+        return image.data
+    return np.zeros(frame.shape, bool) if mask is None else mask.data.astype(bool)
 
 
 def _find_mask(classifier: ExportedClassifier, path):

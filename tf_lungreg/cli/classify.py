@@ -65,7 +65,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--window", nargs="+", default=["auto"], help="auto (default), paper, or LOW HIGH"
     )
     parser.add_argument(
-        "--unit", choices=("mm", "lung"), default="mm", help="of displacements: mm or lung sizes"
+        "--unit",
+        choices=("mm", "lung", "breath"),
+        default="mm",
+        help="of displacements: mm (default), lung sizes, or the patient's own depth of breath",
     )
     parser.add_argument("--folds", type=int, default=5, help="and models (default: 5)")
     parser.add_argument("--epochs", type=int, default=200, help="(default: 200)")
@@ -95,6 +98,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registration-model",
         help="that registers the images (default: as tf-lungreg register finds one)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for a map of the regions that drove the answer, and a page"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -149,6 +155,7 @@ def _predict(options: argparse.Namespace) -> None:
         *images,
         options.fixed_mask,
         options.registration_model,
+        options.out,
     )
     if options.json:
         print(json.dumps(found, indent=2))
@@ -156,6 +163,8 @@ def _predict(options: argparse.Namespace) -> None:
     responses = ", ".join(f"{value:.2f}" for value in found["responses"])
     print(f"probability of disease  {found['probability']:.3f} ({found['called']})")
     print(f"single networks  {responses}")
+    if options.out:
+        print(f"map  {options.out / 'occlusion.nii.gz'}, report  {options.out / 'report.html'}")
     print("A research tool: this is not a diagnosis.")
 
 
