@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint docs clean
+.PHONY: train test lint docs bench clean
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,11 @@ lint: $(VENV)/installed
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+# make bench DATA=folder: the folder of a pair, for the registration beside other software.
+bench: $(VENV)/installed
+	-$(BIN)/python -m pip install --quiet itk-elastix picsl-greedy
+	$(BIN)/python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.presets import EncoderDecoder
 
 
 def seconds(function, runs: int) -> list[float]:
@@ -46,6 +47,32 @@ def convolution_operations(model: tf.keras.Model, voxels: int) -> float:
     return 2.0 * voxels * sum(int(tf.size(w)) for w in kernels)
 
 
+def measure(preset: str, shape: tuple[int, int, int] | None = None, runs: int = 5) -> dict:
+    """The forward pass of one pair, with random weights.
+
+    Args:
+        preset: name of the network.
+        shape: D, H, W; by default the preset's.
+        runs: that are counted; the median is taken.
+
+    Returns:
+        ``preset``, ``shape``, ``seconds``, and in operations a second ``convolutions`` and
+        ``matrix_product``.
+    """
+    shape = tuple(shape or find_preset(preset).shape)
+    before = matrix_product_rate()
+    model = build_registration_model(preset)
+    pair = {name: tf.random.uniform((1, *shape, 1)) for name in ("moving", "fixed")}
+    forward = tf.function(lambda: model(pair, training=False)["warped"])
+    duration = statistics.median(seconds(lambda: forward().numpy(), runs))
+    product = statistics.mean([before, matrix_product_rate()])
+    row = {"preset": preset, "shape": list(shape), "seconds": duration, "matrix_product": product}
+    if isinstance(find_preset(preset).network, EncoderDecoder):  # all maps at full resolution
+        voxels = shape[0] * shape[1] * shape[2]
+        row["convolutions"] = convolution_operations(model, voxels) / duration
+    return row
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -53,24 +80,16 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, metavar=("D", "H", "W"))
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    shape = tuple(options.shape or find_preset(options.preset).shape)
-
-    before = matrix_product_rate()
-    model = build_registration_model(options.preset)
-    pair = {name: tf.random.uniform((1, *shape, 1)) for name in ("moving", "fixed")}
-    forward = tf.function(lambda: model(pair, training=False)["warped"])
-    durations = seconds(lambda: forward().numpy(), options.runs)
-    product = statistics.mean([before, matrix_product_rate()])
-
-    voxels = shape[0] * shape[1] * shape[2]
-    duration = statistics.median(durations)
-    rate = convolution_operations(model, voxels) / duration
+    row = measure(options.preset, options.shape, options.runs)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{options.preset}, 1 x {' x '.join(map(str, shape))}, TensorFlow {tf.__version__}")
-    print(f"forward          {duration:.2f} s (median of {options.runs})")
-    print(f"convolutions     {rate / 1e9:.0f} GFLOP/s")
-    print(f"matrix product   {product / 1e9:.0f} GFLOP/s")
-    print(f"ratio            {100 * rate / product:.0f} %")
+    size = " x ".join(map(str, row["shape"]))
+    print(f"{options.preset}, 1 x {size}, TensorFlow {tf.__version__}")
+    print(f"forward          {row['seconds']:.2f} s (median of {options.runs})")
+    if "convolutions" in row:
+        print(f"convolutions     {row['convolutions'] / 1e9:.0f} GFLOP/s")
+    print(f"matrix product   {row['matrix_product'] / 1e9:.0f} GFLOP/s")
+    if "convolutions" in row:
+        print(f"ratio            {100 * row['convolutions'] / row['matrix_product']:.0f} %")
     print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
 
 

@@ -25,6 +25,7 @@ from forward import convolution_operations, matrix_product_rate, seconds
 from tf_lungreg import losses
 from tf_lungreg.data.pairs import stack_images, training_pairs
 from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.presets import EncoderDecoder
 
 _IMAGES = 4  # from which pairs are drawn
 
@@ -82,6 +83,50 @@ def waiting_share(step: Callable, batches: Iterator, runs: int) -> float:
     return waited / (time.perf_counter() - started)
 
 
+def measure(
+    preset: str,
+    shape: tuple[int, int, int] | None = None,
+    batch: int | None = None,
+    mixed_precision: bool = False,
+    runs: int = 5,
+) -> dict:
+    """A step of training and its parts, medians.
+
+    Args:
+        preset: name of the network.
+        shape: D, H, W; by default the preset's.
+        batch: pairs of a step; by default the preset's.
+        mixed_precision: see :func:`tf_lungreg.models.build_registration_model`.
+        runs: that are counted.
+
+    Returns:
+        ``preset``, ``shape``, ``batch``; in seconds ``forward``, ``backward``, ``update``, each
+        the time up to its end, and ``input`` of a batch; ``waiting``, a share; and in operations a
+        second ``convolutions``, of networks with all maps at the full resolution, and
+        ``matrix_product``.
+    """
+    settings = find_preset(preset)
+    shape, count = tuple(shape or settings.shape), batch or settings.batch
+    product = [matrix_product_rate()]
+    model = build_registration_model(preset, mixed_precision=mixed_precision)
+    batches = make_batches(shape, count)
+    first = next(batches)
+    parts = make_parts(model, settings.alpha, settings.beta)
+    row = {
+        name: statistics.median(seconds(lambda part=part: part(*first).numpy(), runs))
+        for name, part in parts.items()
+    }
+    row["waiting"] = waiting_share(parts["update"], batches, runs)
+    row["input"] = statistics.median(seconds(lambda: next(batches), runs))
+    product.append(matrix_product_rate())
+    if isinstance(settings.network, EncoderDecoder):
+        # Backward, each convolution is done once for its input and once for its kernel.
+        operations = convolution_operations(model, count * shape[0] * shape[1] * shape[2])
+        row["convolutions"] = 3 * operations / row["update"]
+    named = {"preset": preset, "shape": list(shape), "batch": count}
+    return {**named, **row, "matrix_product": statistics.mean(product)}
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,37 +136,23 @@ def main() -> None:
     parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--runs", type=int, default=10)
     options = parser.parse_args()
-    preset = find_preset(options.preset)
-    shape = tuple(options.shape or preset.shape)
-    count = options.batch or preset.batch
-
-    product = [matrix_product_rate()]
-    model = build_registration_model(options.preset, mixed_precision=options.mixed_precision)
-    batches = make_batches(shape, count)
-    batch = next(batches)
-    parts = make_parts(model, preset.alpha, preset.beta)
-    until = {
-        name: statistics.median(seconds(lambda part=part: part(*batch).numpy(), options.runs))
-        for name, part in parts.items()
-    }
-    waiting = waiting_share(parts["update"], batches, options.runs)
-    alone = statistics.median(seconds(lambda: next(batches), options.runs))
-    product.append(matrix_product_rate())
-
-    voxels = count * shape[0] * shape[1] * shape[2]
-    # Backward, each convolution is done once for its input and once for its kernel.
-    rate = 3 * convolution_operations(model, voxels) / until["update"]
+    row = measure(
+        options.preset, options.shape, options.batch, options.mixed_precision, options.runs
+    )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{options.preset}, {count} x {' x '.join(map(str, shape))}, TensorFlow {tf.__version__}")
-    print(f"step             {until['update']:.3f} s (median of {options.runs})")
-    print(f"  forward        {until['forward']:.3f} s")
-    print(f"  backward       {until['backward'] - until['forward']:.3f} s")
-    print(f"  update         {until['update'] - until['backward']:.3f} s")
-    print(f"input alone      {alone:.4f} s a batch")
-    print(f"waits for input  {100 * waiting:.1f} % of a loop of steps")
-    print(f"convolutions     {rate / 1e9:.0f} GFLOP/s")
-    print(f"matrix product   {statistics.mean(product) / 1e9:.0f} GFLOP/s")
-    print(f"ratio            {100 * rate / statistics.mean(product):.0f} %")
+    size = " x ".join(map(str, row["shape"]))
+    print(f"{options.preset}, {row['batch']} x {size}, TensorFlow {tf.__version__}")
+    print(f"step             {row['update']:.3f} s (median of {options.runs})")
+    print(f"  forward        {row['forward']:.3f} s")
+    print(f"  backward       {row['backward'] - row['forward']:.3f} s")
+    print(f"  update         {row['update'] - row['backward']:.3f} s")
+    print(f"input alone      {row['input']:.4f} s a batch")
+    print(f"waits for input  {100 * row['waiting']:.1f} % of a loop of steps")
+    if "convolutions" in row:
+        print(f"convolutions     {row['convolutions'] / 1e9:.0f} GFLOP/s")
+    print(f"matrix product   {row['matrix_product'] / 1e9:.0f} GFLOP/s")
+    if "convolutions" in row:
+        print(f"ratio            {100 * row['convolutions'] / row['matrix_product']:.0f} %")
     print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
 
 
