@@ -40,6 +40,13 @@ def run(*words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
 
 
+def test_a_section_alone(tmp_path):
+    done = run("--quick", "--runs", 1, "--out", tmp_path, "--only", "warp")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "## Warp\n" in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_every_section_and_their_merging(pair, tmp_path):
     quick = ("--quick", "--runs", 1, "--out", tmp_path)
     done = run(*quick, "--only", "warp,forward,training,serving")
