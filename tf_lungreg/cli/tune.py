@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def setting(name, text, **kwargs):
         training.add_argument(name, help=text, default=argparse.SUPPRESS, **kwargs)
 
-    setting("--preset", "of the network (default: small)")
+    setting("--preset", "of the network (default: general, from the pretrained model)")
     setting("--window", "auto (default), paper, or LOW HIGH intensities", nargs="+")
     setting("--similarity", "image term, unless it is searched (default: mse)")
     setting("--gamma", "weight of the folding term (default: the preset's)", type=float)
