@@ -35,7 +35,7 @@ def write_report(out: str | os.PathLike, found: dict, painted: Volume, under: np
     ]
     figure = occlusion_figure(painted, under)
     text = (
-        "<p>Orange speaks for disease, blue against it: how the log-odds change when the "
+        "<p>Orange speaks for disease, violet against it: how the log-odds change when the "
         "displacement there is replaced by the lungs' mean. It says what the networks use, not "
         f"where a lung is ill. The map is {MAP}.</p>"
     )
