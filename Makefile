@@ -15,7 +15,7 @@ train: $(VENV)/installed
 	$(BIN)/python train_keras.py
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

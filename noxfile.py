@@ -8,7 +8,7 @@ nox.options.sessions = ["tests"]
 @nox.session(python=["3.11", "3.13"])
 def tests(session):
     session.install("-e", ".[test]")
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(python="3.11")

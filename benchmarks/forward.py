@@ -73,6 +73,17 @@ def measure(preset: str, shape: tuple[int, int, int] | None = None, runs: int = 
     return row
 
 
+def print_rates(row: dict) -> None:
+    """The rates of a row, and the peak memory of this process."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if "convolutions" in row:
+        print(f"convolutions     {row['convolutions'] / 1e9:.0f} GFLOP/s")
+    print(f"matrix product   {row['matrix_product'] / 1e9:.0f} GFLOP/s")
+    if "convolutions" in row:
+        print(f"ratio            {100 * row['convolutions'] / row['matrix_product']:.0f} %")
+    print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -81,16 +92,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     row = measure(options.preset, options.shape, options.runs)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     size = " x ".join(map(str, row["shape"]))
     print(f"{options.preset}, 1 x {size}, TensorFlow {tf.__version__}")
     print(f"forward          {row['seconds']:.2f} s (median of {options.runs})")
-    if "convolutions" in row:
-        print(f"convolutions     {row['convolutions'] / 1e9:.0f} GFLOP/s")
-    print(f"matrix product   {row['matrix_product'] / 1e9:.0f} GFLOP/s")
-    if "convolutions" in row:
-        print(f"ratio            {100 * row['convolutions'] / row['matrix_product']:.0f} %")
-    print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
+    print_rates(row)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ BAD_EVERY = 10
 def running_server(model: str | os.PathLike) -> Iterator[tuple[str, int]]:
     """A server of this machine as its own process: its address and its process id."""
     words = [sys.executable, "-m", "tf_lungreg", "serve", "--model", str(model), "--port", "0"]
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         yield re.search(r"at (\S+)$", server.stdout.readline().strip())[1], server.pid
     finally:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from forward import convolution_operations, matrix_product_rate, seconds
+from forward import convolution_operations, matrix_product_rate, print_rates, seconds
 
 from tf_lungreg import losses
 from tf_lungreg.data.pairs import stack_images, training_pairs
@@ -139,7 +138,6 @@ def main() -> None:
     row = measure(
         options.preset, options.shape, options.batch, options.mixed_precision, options.runs
     )
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     size = " x ".join(map(str, row["shape"]))
     print(f"{options.preset}, {row['batch']} x {size}, TensorFlow {tf.__version__}")
     print(f"step             {row['update']:.3f} s (median of {options.runs})")
@@ -148,12 +146,7 @@ def main() -> None:
     print(f"  update         {row['update'] - row['backward']:.3f} s")
     print(f"input alone      {row['input']:.4f} s a batch")
     print(f"waits for input  {100 * row['waiting']:.1f} % of a loop of steps")
-    if "convolutions" in row:
-        print(f"convolutions     {row['convolutions'] / 1e9:.0f} GFLOP/s")
-    print(f"matrix product   {row['matrix_product'] / 1e9:.0f} GFLOP/s")
-    if "convolutions" in row:
-        print(f"ratio            {100 * row['convolutions'] / row['matrix_product']:.0f} %")
-    print(f"peak memory      {memory:.2f} GiB ({memory * 1.073741824:.2f} GB)")
+    print_rates(row)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import socket
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -63,3 +65,27 @@ def tiny(monkeypatch):
     )
     monkeypatch.setitem(presets.PRESETS, "tiny", preset)
     return "tiny"
+
+
+@pytest.fixture
+def local_addresses():
+    """A function that finds addresses on this machine which nothing listens at."""
+
+    def find(count):
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+    return find
+
+
+@pytest.fixture
+def running():
+    """A list of processes, which end with the test."""
+    processes = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()

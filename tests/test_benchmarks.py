@@ -37,7 +37,7 @@ def pair(tmp_path_factory):
 
 def run(*words):
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=1200)
 
 
 def test_a_section_alone(tmp_path):

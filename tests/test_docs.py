@@ -36,7 +36,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
         pytest.importorskip(module, reason="the extra docs is not installed")
     words = ["-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(tmp_path / "site")]
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", *words], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "sphinx", *words], capture_output=True, encoding="utf-8", timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ def lint(folder):
     pytest.importorskip("importlinter", reason="import-linter is in the extra dev")
     command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     words = [sys.executable, "-c", command, "--no-cache", "--config", str(ROOT / ".importlinter")]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=100)
+    return subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", timeout=100)
 
 
 def test_the_directions_are_kept():

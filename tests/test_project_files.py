@@ -28,7 +28,9 @@ def text(name):
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_file_fits_its_schema(name):
     words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[name]]
-    done = subprocess.run([*words, str(ROOT / name)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*words, str(ROOT / name)], capture_output=True, encoding="utf-8", timeout=60
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -46,7 +48,11 @@ def test_the_citation_is_of_this_version():
 def test_the_command_of_the_bug_report_runs():
     (command,) = re.findall(r'`python -c "(.*versions.*)"`', text(".github/ISSUE_TEMPLATE/bug.yml"))
     done = subprocess.run(
-        [sys.executable, "-c", command], capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", command],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=100,
     )
     assert f"'tf_lungreg': '{tf_lungreg.__version__}'" in done.stdout
 

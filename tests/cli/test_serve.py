@@ -25,7 +25,7 @@ def test_it_serves_until_it_is_terminated(model, tmp_path):
     words = [sys.executable, "-m", "tf_lungreg", "serve", "--model", model.parent, "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(tf_lungreg.__file__).parents[1])}
     with subprocess.Popen(
-        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
     ) as server:
         line = server.stdout.readline()
         assert line.startswith(f"serving lungreg, {model}, at 127.0.0.1:")

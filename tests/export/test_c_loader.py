@@ -27,7 +27,7 @@ def run(library, version, folder, **inputs):
     files = [library, version, folder / "inputs.npz", folder / "outputs.npz"]
     # -I: without the working directory and its modules.
     command = [sys.executable, "-I", str(PROGRAM), *map(str, files)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300)
 
 
 def test_it_answers_as_in_python(exported, library, rng, tmp_path):

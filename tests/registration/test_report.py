@@ -112,7 +112,7 @@ def test_a_browser_shows_it_without_errors_or_requests(report, tmp_path):
         *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,800"),
         *("--virtual-time-budget=5000", "--dump-dom", (tmp_path / "watched.html").as_uri()),
     ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     title = re.search("<title>(.*?)</title>", run.stdout, re.S)[1]
     assert title == '{"wrong":[],"fetched":[],"empty":0,"at":"80%","wide":false}', run.stderr
     assert "CONSOLE" not in run.stderr

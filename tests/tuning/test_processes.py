@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -29,17 +28,15 @@ TRIALS = 4
 
 
 @pytest.fixture
-def start(cohort, tmp_path):
+def start(cohort, tmp_path, local_addresses, running):
     """A function that starts the chief or a worker; all end with the test."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (address,) = local_addresses(1)
+    port = address.rpartition(":")[2]
     words = ["tune", "--cohort", str(cohort), "--preset", "tiny", "--out", str(tmp_path / "out")]
     words += ["--tuner", "random", "--trials", str(TRIALS), "--epochs", "1", "--steps", "2"]
-    running = []
 
     def begin(name):
-        oracle = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+        oracle = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
         env = {**os.environ, **oracle, "KERASTUNER_TUNER_ID": name}
         with open(tmp_path / f"{name}.log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -48,10 +45,7 @@ def start(cohort, tmp_path):
         running.append(process)
         return process
 
-    yield begin
-    for process in running:
-        process.kill()
-        process.wait()
+    return begin
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tf_lungreg.export.reading import find_model, read_card, read_weights
 from tf_lungreg.export.writing import export_model
-from tf_lungreg.models import build_registration_model
+from tf_lungreg.models import model_of_settings
 from tf_lungreg.models.weights import assign_weights
 
 
@@ -26,8 +26,6 @@ def renew_model(path: str | os.PathLike, base: str | os.PathLike) -> Path:
     """
     version = find_model(path)
     card = read_card(version)
-    settings = card["settings"]
-    names = ("preset", "affine", "deformable", "anchor")
-    model = build_registration_model(*(settings[name] for name in names))
+    model = model_of_settings(card["settings"])
     assign_weights(model, read_weights(version), str(version))
     return export_model(model, base, card)

@@ -7,6 +7,7 @@ features. All that follows is the same.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -90,6 +91,12 @@ def build_registration_model(
     warped = SpatialTransformer3D(name="warped", **_FULL)([moving, grid])
     outputs = {"warped": warped, "grid": grid, "affine": matrix, "spatial_gradients": gradients}
     return tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
+
+
+def model_of_settings(settings: Mapping) -> tf.keras.Model:
+    """The untrained network, in float32, of a training's recorded settings or a model card's."""
+    names = ("preset", "affine", "deformable", "anchor")
+    return build_registration_model(*(settings[name] for name in names))
 
 
 @contextlib.contextmanager

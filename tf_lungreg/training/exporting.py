@@ -12,7 +12,7 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.export import export_model
 from tf_lungreg.files import check_folder
-from tf_lungreg.models import build_registration_model
+from tf_lungreg.models import model_of_settings
 from tf_lungreg.training.checkpoint import load_weights
 from tf_lungreg.training.folder import METRICS
 
@@ -29,8 +29,7 @@ def best_model(run: Path, settings: Mapping) -> tf.keras.Model:
     Raises:
         InputError: the weights cannot be read or are of another network.
     """
-    names = ("preset", "affine", "deformable", "anchor")
-    model = build_registration_model(*(settings[name] for name in names))
+    model = model_of_settings(settings)
     load_weights(run / "best.npz", model)
     return model
 
