@@ -2,6 +2,7 @@
 
 from tf_lungreg.layers.attention import SqueezeExcitation3D
 from tf_lungreg.layers.matching import (
+    AffineComposition,
     BackAlignment3D,
     DisplacedSampling3D,
     DisplacementGradients,
@@ -23,6 +24,7 @@ from tf_lungreg.layers.transformer import (
 )
 
 __all__ = [
+    "AffineComposition",
     "AffineGrid",
     "AffineMatrix",
     "BackAlignment3D",

@@ -108,8 +108,7 @@ class BackAlignment3D(tf.keras.layers.Layer):
     def call(self, inputs):
         """Maps [maps (batch, d, h, w, C), affine (batch, 3, 4)] to the shape of the maps."""
         maps, affine = inputs
-        linear = tf.linalg.inv(affine[..., :3])
-        inverse = tf.concat([linear, -linear @ affine[..., 3:]], axis=-1)
+        inverse = ops.invert_affine(affine)
         size = tf.shape(maps)[1:4]
         scale = block_scale(tf.cast(size, maps.dtype), self.block)
         return ops.warp(maps, ops.affine_grid(rescale_affine(inverse, scale), size))
@@ -117,6 +116,16 @@ class BackAlignment3D(tf.keras.layers.Layer):
     def get_config(self):
         """The arguments of the constructor."""
         return {**super().get_config(), "block": self.block}
+
+
+@_register
+class AffineComposition(tf.keras.layers.Layer):
+    """One affine matrix, then another; see :func:`ops.compose_affine`."""
+
+    def call(self, inputs):
+        """Maps [first, second], both (batch, 3, 4), to that shape."""
+        first, second = inputs
+        return ops.compose_affine(first, second)
 
 
 @_register

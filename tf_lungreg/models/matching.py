@@ -5,6 +5,10 @@ displacement looks like; that takes the images of a cohort and hours. Here one e
 image by itself, and correlation at all shifts of a neighbourhood says where in the other image each
 place is found, as in optical flow (Dosovitskiy et al. 2015, Sun et al. 2018). It needs fewer
 examples and depends less on what the images look like. Φ, A and all that follows are the paper's.
+
+Correlation sees as far as its radius. A, and then the coarse displacement, are therefore found in
+passes with the same weights, each from images that the passes before have brought closer, as in
+recurrent optical flow (Teed and Deng 2020).
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tf_lungreg.layers import (
+    AffineComposition,
     BackAlignment3D,
     DisplacedSampling3D,
     DisplacementGradients,
@@ -40,24 +45,27 @@ def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
     (moving_fine, moving_coarse), (fixed_fine, fixed_coarse) = extract(moving), extract(fixed)
     matrix = gradients = None
     if affine:
-        matrix = _decode_affine(fixed_coarse, moving_coarse, sizes)
+        align = BackAlignment3D(4, name="coarse_aligned", **_FULL)
+        matrix = _decode_affine(fixed_coarse, moving_coarse, align, sizes)
     if deformable:
         if affine:
             # Φ lives between the two transforms of Eq. 3: there the fixed image is the one that
             # the inverse of A has brought to the moving image.
-            align = {4: "coarse_aligned", 2: "fine_aligned"}
-            fixed_coarse = BackAlignment3D(4, name=align[4], **_FULL)([fixed_coarse, matrix])
-            fixed_fine = BackAlignment3D(2, name=align[2], **_FULL)([fixed_fine, matrix])
+            fixed_coarse = align([fixed_coarse, matrix])
+            fixed_fine = BackAlignment3D(2, name="fine_aligned", **_FULL)([fixed_fine, matrix])
         coarse = (fixed_coarse, moving_coarse)
         gradients = _decode_deformation(coarse, (fixed_fine, moving_fine), fixed, sizes)
     return matrix, gradients
 
 
 def _extractor(sizes):
-    """A function from an image to its features at a half and at a quarter of the resolution."""
+    """A function from an image to its features at a half and at a quarter of the resolution.
+
+    In full precision, mixed or not: what is small in a feature decides between two matches.
+    """
     first, second, third = sizes.encoder
     conv = tf.keras.layers.Conv3D
-    same = {"padding": "same"}
+    same = {"padding": "same", **_FULL}
     shrink = conv(first, 2, strides=2, name="encoder_shrink_1", **same)
     fine = conv(second, 3, name="encoder_fine", **same)
     shrink_again = conv(third, 2, strides=2, name="encoder_shrink_2", **same)
@@ -65,71 +73,90 @@ def _extractor(sizes):
     norms = [instance_normalization(name=f"encoder_{name}_norm") for name in ("fine", "coarse")]
 
     def extract(image):
-        half = _activate(norms[0](fine(_activate(shrink(image)))))
-        return half, norms[1](coarse(_activate(shrink_again(half))))
+        half = _activate(norms[0](fine(_activate(shrink(image), **_FULL))), **_FULL)
+        return half, norms[1](coarse(_activate(shrink_again(half), **_FULL)))
 
     return extract
 
 
-def _decode_affine(fixed, moving, sizes):
-    """A, (batch, 3, 4): the best fit to the matches of blocks of four voxels."""
-    features, shift = _match(fixed, moving, sizes.radius, sizes, "affine")
-    features = _refine(features, sizes, "affine")
-    shift = _correct(shift, features, "affine_displacement")
-    weight = tf.keras.layers.Conv3D(
+def _decode_affine(fixed, moving, align, sizes):
+    """A, (batch, 3, 4): the best fit to the matches of blocks of four voxels, pass after pass."""
+    compare = _comparison(sizes.radius, sizes, "affine")
+    weigh = tf.keras.layers.Conv3D(
         1, 1, activation="softplus", kernel_initializer="zeros", name="affine_weight", **_FULL
-    )(features)
-    return FittedAffine(4, name="affine", **_FULL)([shift, weight])
+    )
+    matrix = None
+    for number in range(1, sizes.passes + 1):
+        name = "affine" if number == sizes.passes else f"affine_pass_{number}"
+        there = align([fixed, matrix]) if number > 1 else fixed
+        shift, features = compare(there, moving, number)
+        found = [shift, weigh(features)]
+        if number == 1:
+            matrix = FittedAffine(4, name=name, **_FULL)(found)
+        else:
+            more = FittedAffine(4, name=f"affine_more_{number}", **_FULL)(found)
+            matrix = AffineComposition(name=name, **_FULL)([matrix, more])
+    return matrix
 
 
 def _decode_deformation(coarse, fine, volume, sizes):
     """Φ, (batch, D, H, W, 3), from pairs (fixed, moving) of maps."""
-    features, shift = _match(*coarse, sizes.radius - 1, sizes, "coarse")
-    features = _refine(features, sizes, "coarse")
-    shift = _correct(shift, features, "coarse_displacement")
+    fixed, moving = coarse
+    compare = _comparison(sizes.radius - 1, sizes, "coarse")
+    sample = DisplacedSampling3D(name="moving_aligned", **_FULL)
+    shift, features = compare(fixed, moving, 1)
+    for number in range(2, sizes.passes + 1):
+        more, features = compare(fixed, sample([moving, shift]), number)
+        shift = tf.keras.layers.Add(name=f"coarse_sum_{number}", **_FULL)([shift, more])
 
     fixed, moving = fine
     features, shift = (
         LinearUpsampling3D(scale, name=f"coarse_{name}_upsampled", **_FULL)([x, fixed])
         for x, name, scale in ((features, "features", 1.0), (shift, "displacement", 2.0))
     )
-    moving = DisplacedSampling3D(name="moving_aligned", **_FULL)([moving, shift])
-    found, rest = _match(fixed, moving, sizes.radius - 2, sizes, "fine")
-    found = tf.keras.layers.Concatenate(name="fine_merged")([found, features, shift])
-    found = _refine(found, sizes, "fine")
-    shift = tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, rest])
-    shift = _correct(shift, found, "fine_displacement")
+    compare = _comparison(sizes.radius - 2, sizes, "fine")
+    more, _ = compare(fixed, sample([moving, shift]), 1, (features, shift))
+    shift = tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
     shift = LinearUpsampling3D(2.0, name="displacement", **_FULL)([shift, volume])
     return DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
 
 
-def _match(fixed, moving, radius, sizes, name):
-    """Features of the match of each place of the fixed maps in the moving ones, and its shift."""
-    correlation = LocalCorrelation3D(radius, name=f"{name}_correlation", **_FULL)([fixed, moving])
-    shift = ExpectedShift(radius, name=f"{name}_shift", **_FULL)(correlation)
-    x = _convolve(correlation, sizes.decoder, 1, 1, f"{name}_match")
-    return tf.keras.layers.Concatenate(name=f"{name}_matched")([x, shift, fixed, moving]), shift
+def _comparison(radius, sizes, name):
+    """A function from maps (fixed, moving) to the shift from one to the other, and features of it.
 
-
-def _refine(x, sizes, name):
-    """Looks at the neighbours' matches."""
-    for number, dilation in enumerate((1, 2, 1), start=1):
-        x = _convolve(x, sizes.decoder, 3, dilation, f"{name}_{number}")
-    return x
-
-
-def _correct(shift, features, name):
-    """A shift plus what the features say is missing."""
-    more = tf.keras.layers.Conv3D(
-        3, 3, padding="same", kernel_initializer="zeros", name=f"{name}_correction", **_FULL
-    )(features)
-    return tf.keras.layers.Add(name=name, **_FULL)([shift, more])
-
-
-def _convolve(x, filters, size, dilation, name):
+    The shift is the best match of each place within the radius, and what the matches of its
+    neighbours say is missing. The function takes the number of the pass, which names the shift's
+    layer, and further maps.
+    """
     conv = tf.keras.layers.Conv3D
-    return _activate(conv(filters, size, padding="same", dilation_rate=dilation, name=name)(x))
+    correlate = LocalCorrelation3D(radius, name=f"{name}_correlation", **_FULL)
+    best = ExpectedShift(radius, name=f"{name}_shift", **_FULL)
+    read = conv(sizes.decoder, 1, name=f"{name}_match", **_FULL)
+    refine = [
+        conv(sizes.decoder, 3, padding="same", dilation_rate=dilation, name=f"{name}_{number}")
+        for number, dilation in enumerate((1, 2, 1), start=1)
+    ]
+    correct = conv(
+        3,
+        3,
+        padding="same",
+        kernel_initializer="zeros",
+        name=f"{name}_displacement_correction",
+        **_FULL,
+    )
+
+    def compare(fixed, moving, number, further=()):
+        correlation = correlate([fixed, moving])
+        shift = best(correlation)
+        x = _activate(read(correlation), **_FULL)
+        x = tf.keras.layers.Concatenate()([x, shift, fixed, moving, *further])
+        for convolution in refine:
+            x = _activate(convolution(x))
+        own = f"{name}_displacement" if number == 1 else f"{name}_displacement_{number}"
+        return tf.keras.layers.Add(name=own, **_FULL)([shift, correct(x)]), x
+
+    return compare
 
 
-def _activate(x):
-    return tf.keras.layers.LeakyReLU()(x)
+def _activate(x, **precision):
+    return tf.keras.layers.LeakyReLU(**precision)(x)

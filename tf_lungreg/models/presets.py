@@ -33,11 +33,13 @@ class Matching:
         decoder: filters of all convolutions after the comparison.
         radius: largest shift, in blocks of four voxels, at which the affine branch compares; the
             deformation compares at one less, and then at one less in blocks of two.
+        passes: how often A, and then the displacement of blocks of four voxels, are looked for.
     """
 
     encoder: tuple[int, int, int]
     decoder: int
     radius: int
+    passes: int
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ PRESETS = {
     # For images that it never saw: what the pretrained model is (docs/training.md). The settings of
     # training are those for going on from it with a cohort.
     "general": Preset(
-        network=Matching(encoder=(16, 24, 32), decoder=32, radius=3),
+        network=Matching(encoder=(16, 24, 32), decoder=32, radius=3, passes=2),
         spacing=(5.0, 5.0, 5.0),
         shape=(48, 88, 88),
         margin=4,

@@ -5,7 +5,15 @@ A grid holds, for each fixed voxel, the zero-based voxel coordinates to sample i
 """
 
 from tf_lungreg.ops.correlation import expected_shift, fit_affine, local_correlation
-from tf_lungreg.ops.grids import affine_grid, compose, displacement, identity_affine, identity_grid
+from tf_lungreg.ops.grids import (
+    affine_grid,
+    compose,
+    compose_affine,
+    displacement,
+    identity_affine,
+    identity_grid,
+    invert_affine,
+)
 from tf_lungreg.ops.integration import ANCHORS, check_anchor, integrate
 from tf_lungreg.ops.jacobian import jacobian_determinant
 from tf_lungreg.ops.resampling import upsample
@@ -17,12 +25,14 @@ __all__ = [
     "affine_grid",
     "check_anchor",
     "compose",
+    "compose_affine",
     "displacement",
     "expected_shift",
     "fit_affine",
     "identity_affine",
     "identity_grid",
     "integrate",
+    "invert_affine",
     "jacobian_determinant",
     "local_correlation",
     "upsample",

@@ -91,3 +91,28 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         Tensor of the shape of ``first``.
     """
     return first + warp(displacement(second), first)
+
+
+def compose_affine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """The matrix of ``first``, then ``second``: ``A [p, 1] = second [first [p, 1], 1]``.
+
+    Args:
+        first: (batch, 3, 4).
+        second: the same shape.
+
+    Returns:
+        Tensor of shape (batch, 3, 4).
+    """
+    linear = second[..., :3]
+    shift = linear @ first[..., 3:] + second[..., 3:]
+    return tf.concat([linear @ first[..., :3], shift], axis=-1)
+
+
+def invert_affine(affine: tf.Tensor) -> tf.Tensor:
+    """The matrix of the inverse transform, (batch, 3, 4).
+
+    Args:
+        affine: (batch, 3, 4), not singular.
+    """
+    linear = tf.linalg.inv(affine[..., :3])
+    return tf.concat([linear, -linear @ affine[..., 3:]], axis=-1)

@@ -26,11 +26,11 @@ def rotation(rng, limit: float) -> np.ndarray:
 
 
 def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 50 mm."""
+    """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 80 mm."""
     turn = rotation(rng, 22 * rng.random() ** 2)
     scale = np.diag(np.exp(rng.normal(0, 0.08 * rng.random(), 3)))
     matrix = turn @ scale + rng.normal(0, 0.04 * rng.random(), (3, 3))
-    return matrix, rng.uniform(-50, 50, 3) * rng.random() ** 2
+    return matrix, rng.uniform(-80, 80, 3) * rng.random() ** 2
 
 
 def random_displacement(rng, shape, spacing) -> np.ndarray:
@@ -41,7 +41,7 @@ def random_displacement(rng, shape, spacing) -> np.ndarray:
         shape: (D, H, W).
         spacing: voxel size in mm along D, H, W.
     """
-    strength = rng.uniform(0, 1.1)
+    strength = rng.uniform(0, 1.5)
     return sum(
         smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0.2, 1))
         for knots, sigma in _SCALES

@@ -11,7 +11,7 @@ from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, sa
 from tf_lungreg.data.synthetic.deformation import random_affine, random_displacement, rotation
 
 _BODY = 30.0  # intensity above which there is tissue
-_OTHER = 0.1  # share of pairs whose images do not have the same contrast
+_OTHER = 0.15  # share of pairs whose images do not have the same contrast
 
 
 @dataclass(frozen=True, eq=False)
