@@ -1,11 +1,20 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lungreg.data.io import load_volume
+from tf_lungreg.data.preprocessing import to_network
 from tf_lungreg.errors import InputError
-from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset
+from tf_lungreg.export import read_weights
+from tf_lungreg.geometry import network_frame
+from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset, presets
 from tf_lungreg.models.weights import assign_weights, named_weights
+from tf_lungreg.registration.default_model import pretrained_model
 
+CT = Path(__file__).parents[1] / "ct"
 SHAPE = (16, 24, 20)
 OUTPUTS = {
     "warped": (2, *SHAPE, 1),
@@ -41,6 +50,27 @@ def test_general_has_the_same_outputs_and_branches(pair):
         moved = np.abs(outputs["affine"] - np.eye(3, 4)).max()
         stretched = np.abs(outputs["spatial_gradients"] - 1).max()
         assert (moved > 0) == affine and (stretched > 1e-5) == deformable
+
+
+def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
+    """A patient's CT and the same moved by 15 voxels, where the comparison ends at 12."""
+    image = load_volume(CT / "popi_inhale.nii.gz")
+    (frame, _) = network_frame(image.frame, image.frame, (5, 5, 5), margin=4)
+    seen = to_network(image, frame, "auto")
+    axis, shift = 2, 15
+    pair = {"fixed": seen, "moving": np.roll(seen, shift, axis)}
+    pair = {name: tf.constant(volume[None, ..., None]) for name, volume in pair.items()}
+    errors = []
+    for passes in (1, 2):
+        sizes = dataclasses.replace(presets.PRESETS["general"].network, passes=passes)
+        preset = dataclasses.replace(presets.PRESETS["general"], network=sizes)
+        monkeypatch.setitem(presets.PRESETS, "general", preset)
+        model = build_registration_model("general", deformable=False)
+        weights = read_weights(pretrained_model())
+        assign_weights(model, {n: weights[n] for n in named_weights(model)}, "test")
+        moved = model(pair)["grid"][0, ..., axis] - np.arange(seen.shape[axis])
+        errors.append(np.abs(moved - shift).mean())
+    assert errors[1] < 0.5 * errors[0], errors
 
 
 def test_general_takes_sizes_that_are_no_multiple_of_its_blocks(rng):

@@ -93,3 +93,18 @@ def test_identity_is_neutral_in_composition(rng, order):
     identity = ops.identity_grid(SHAPE)
     pair = (identity, grid) if order == "first" else (grid, identity)
     np.testing.assert_allclose(ops.compose(*pair), grid, atol=1e-5)
+
+
+def homogeneous(affine):
+    return np.concatenate([affine, np.broadcast_to([[[0, 0, 0, 1]]], (len(affine), 1, 4))], axis=1)
+
+
+def test_composed_and_inverse_matrices_are_those_of_numpy(rng):
+    first, second = (np.eye(3, 4) + 0.3 * rng.normal(size=(2, 2, 3, 4))).astype(np.float32)
+    found = ops.compose_affine(tf.constant(first), tf.constant(second))
+    expected = homogeneous(second) @ homogeneous(first)
+    np.testing.assert_allclose(found, expected[:, :3], atol=1e-5)
+    inverse = ops.invert_affine(tf.constant(first))
+    np.testing.assert_allclose(
+        inverse, np.linalg.inv(homogeneous(first))[:, :3], atol=1e-4, rtol=1e-4
+    )
