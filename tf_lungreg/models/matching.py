@@ -6,9 +6,9 @@ image by itself, and correlation at all shifts of a neighbourhood says where in 
 place is found, as in optical flow (Dosovitskiy et al. 2015, Sun et al. 2018). It needs fewer
 examples and depends less on what the images look like. Φ, A and all that follows are the paper's.
 
-Correlation sees as far as its radius. A, and then the coarse displacement, are therefore found in
-passes with the same weights, each from images that the passes before have brought closer, as in
-recurrent optical flow (Teed and Deng 2020).
+Correlation sees as far as its radius. A is therefore found in passes with the same weights, each
+from images that the passes before have brought closer, as in recurrent optical flow (Teed and Deng
+2020).
 """
 
 from __future__ import annotations
@@ -103,11 +103,7 @@ def _decode_deformation(coarse, fine, volume, sizes):
     """Φ, (batch, D, H, W, 3), from pairs (fixed, moving) of maps."""
     fixed, moving = coarse
     compare = _comparison(sizes.radius - 1, sizes, "coarse")
-    sample = DisplacedSampling3D(name="moving_aligned", **_FULL)
-    shift, features = compare(fixed, moving, 1)
-    for number in range(2, sizes.passes + 1):
-        more, features = compare(fixed, sample([moving, shift]), number)
-        shift = tf.keras.layers.Add(name=f"coarse_sum_{number}", **_FULL)([shift, more])
+    shift, features = compare(fixed, moving)
 
     fixed, moving = fine
     features, shift = (
@@ -115,7 +111,8 @@ def _decode_deformation(coarse, fine, volume, sizes):
         for x, name, scale in ((features, "features", 1.0), (shift, "displacement", 2.0))
     )
     compare = _comparison(sizes.radius - 2, sizes, "fine")
-    more, _ = compare(fixed, sample([moving, shift]), 1, (features, shift))
+    moving = DisplacedSampling3D(name="moving_aligned", **_FULL)([moving, shift])
+    more, _ = compare(fixed, moving, further=(features, shift))
     shift = tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
     shift = LinearUpsampling3D(2.0, name="displacement", **_FULL)([shift, volume])
     return DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
@@ -125,8 +122,8 @@ def _comparison(radius, sizes, name):
     """A function from maps (fixed, moving) to the shift from one to the other, and features of it.
 
     The shift is the best match of each place within the radius, and what the matches of its
-    neighbours say is missing. The function takes the number of the pass, which names the shift's
-    layer, and further maps.
+    neighbours say is missing. The function also takes the number of the pass, which names the
+    shift's layer, and further maps.
     """
     conv = tf.keras.layers.Conv3D
     correlate = LocalCorrelation3D(radius, name=f"{name}_correlation", **_FULL)
@@ -145,7 +142,7 @@ def _comparison(radius, sizes, name):
         **_FULL,
     )
 
-    def compare(fixed, moving, number, further=()):
+    def compare(fixed, moving, number=1, further=()):
         correlation = correlate([fixed, moving])
         shift = best(correlation)
         x = _activate(read(correlation), **_FULL)

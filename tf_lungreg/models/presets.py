@@ -33,7 +33,7 @@ class Matching:
         decoder: filters of all convolutions after the comparison.
         radius: largest shift, in blocks of four voxels, at which the affine branch compares; the
             deformation compares at one less, and then at one less in blocks of two.
-        passes: how often A, and then the displacement of blocks of four voxels, are looked for.
+        passes: how often A is looked for.
     """
 
     encoder: tuple[int, int, int]
