@@ -22,7 +22,8 @@ def model(tmp_path_factory):
 
 
 def test_it_serves_until_it_is_terminated(model, tmp_path):
-    words = [sys.executable, "-m", "tf_lungreg", "serve", "--model", model.parent, "--port", "0"]
+    models = model.parent.parent
+    words = [sys.executable, "-m", "tf_lungreg", "serve", "--models", models, "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(tf_lungreg.__file__).parents[1])}
     with subprocess.Popen(
         words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
@@ -42,6 +43,8 @@ def test_it_serves_until_it_is_terminated(model, tmp_path):
         (["--model", "nowhere"], "nowhere: no such folder"),
         (["--tls-key", "key.pem"], "both are needed"),
         (["--port", "70000"], "--port: 0 to 65535"),
+        (["--models", "."], "no model is in it"),
+        (["--models", ".", "--name", "a"], "--name: belongs to --model"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, word):

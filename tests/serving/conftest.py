@@ -41,9 +41,10 @@ def address(exported):
     """A server that no test stops."""
     from tf_lungreg.serving.server import start_server
 
-    server = start_server(exported, port=0)
+    server = start_server({"lungreg": exported}, port=0)
     yield server.address
-    server.grpc_server.stop(grace=None).wait()
+    server.stop()
+    server.grpc_server.wait_for_termination()
 
 
 @pytest.fixture
@@ -53,13 +54,14 @@ def start(exported):
 
     running = []
 
-    def start(model=exported, **kwargs):
-        running.append(start_server(model, **{"port": 0, **kwargs}))
+    def start(model=exported, name="lungreg", **kwargs):
+        running.append(start_server({name: model}, **{"port": 0, **kwargs}))
         return running[-1]
 
     yield start
     for server in running:
-        server.grpc_server.stop(grace=None).wait()
+        server.stop()
+        server.grpc_server.wait_for_termination()
 
 
 @pytest.fixture

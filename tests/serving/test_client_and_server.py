@@ -41,6 +41,26 @@ def test_it_answers_as_the_local_model(exported, address, pair):
     assert_same(remote(tensors(pair)), expected)
 
 
+def test_the_papers_size_bit_for_bit(exported, address, rng):
+    volumes = rng.uniform(size=(2, 1, 64, 192, 192, 1)).astype(np.float32)
+    pair = tensors(dict(zip(("moving", "fixed"), volumes)))
+    expected, found = load_model(exported)(pair), RemoteModel(address)(pair)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_only_what_is_asked_for_comes_back(exported, address, pair):
+    remote = RemoteModel(address, outputs=("affine", "warped"))
+    expected = load_model(exported)(tensors(pair))
+    assert_same(remote(tensors(pair)), {name: expected[name] for name in ("affine", "warped")})
+
+
+def test_status_and_signatures(address):
+    remote = RemoteModel(address)
+    assert remote.status() == {3: "AVAILABLE"}
+    assert set(remote.signatures()) == {"serving_default", "warp", "warp_labels", "card"}
+
+
 def test_two_clients_at_once(exported, address, pair):
     local = load_model(exported)
     pairs = [{k: np.roll(v, n, axis=1) for k, v in pair.items()} for n in range(6)]
@@ -82,9 +102,9 @@ def test_messages_beyond_the_default_limit(exported, address, rng):
 
 def test_another_model_or_version(start):
     address = start(name="chest").address
-    refused(lambda: RemoteModel(address), "does not serve", "'lungreg'", "'chest' is")
-    refused(lambda: RemoteModel(address, "chest", 9), "version 9", "3 is")
-    refused(lambda: RemoteModel(address, "chest", "canary"), "'canary' is unknown")
+    refused(lambda: RemoteModel(address), "does not serve", "Latest(lungreg)")
+    refused(lambda: RemoteModel(address, "chest", 9), "version 9", "Specific(chest, 9)")
+    refused(lambda: RemoteModel(address, "chest", "canary"), "servable version label: canary")
     assert RemoteModel(address, "chest", 3).path == f"{address}/chest/3"
 
 
@@ -112,7 +132,8 @@ def test_another_process_gets_a_connection_of_its_own(exported, address, pair):
 def test_no_server_and_no_address(start):
     server = start()
     remote = RemoteModel(server.address)
-    server.grpc_server.stop(grace=None).wait()
+    server.stop()
+    server.grpc_server.wait_for_termination()
     refused(lambda: RemoteModel(server.address), server.address, "no server answers")
     refused(lambda: remote({}), "no server answers")
     for address in ("localhost", "localhost:", ":8500", "localhost:http"):

@@ -98,7 +98,7 @@ def test_a_filter_of_the_outputs(prediction, pair):
 def test_the_codes_of_what_is_refused(prediction, rng):
     request, _ = sampling(rng)
     request.model_spec.signature_name = "other"
-    assert code(lambda: prediction.Predict(request)) == grpc.StatusCode.INVALID_ARGUMENT
+    assert code(lambda: prediction.Predict(request)) == grpc.StatusCode.FAILED_PRECONDITION
     request, _ = sampling(rng)
     request.inputs["grid"].tensor_content = b"not floats"
     assert code(lambda: prediction.Predict(request)) == grpc.StatusCode.INVALID_ARGUMENT

@@ -6,8 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import tf_lungreg as lr
 from tf_lungreg.cli import main
+from tf_lungreg.errors import InputError
 from tf_lungreg.registration.result import FILES
+from tf_lungreg.serving import RegistrationClient
 
 
 @pytest.fixture
@@ -40,6 +43,19 @@ def test_the_same_result_with_and_without_a_server(images, exported, address, tm
     assert metrics["model"] == f"{address}/lungreg/3"
 
 
+def test_the_client_takes_files_and_images(images, exported, address, tmp_path):
+    client = RegistrationClient(address)
+    expected = lr.register(*images, model=exported)
+    for pair in (images, [nib.load(name) for name in images]):
+        found = client.register(*pair)
+        np.testing.assert_allclose(
+            found.displacement.data, expected.displacement.data, rtol=0, atol=1e-4
+        )
+        assert found.metrics["model"] == f"{address}/lungreg/3"
+    with pytest.raises(InputError, match="refine"):
+        client.register(*images, refine=-1)
+
+
 def test_many_pairs(images, address, tmp_path):
     rows = ["fixed,moving,name", "fixed.nii.gz,moving.nii.gz,a", "moving.nii.gz,fixed.nii.gz,b"]
     (tmp_path / "pairs.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -56,7 +72,7 @@ def test_many_pairs(images, address, tmp_path):
         (["--server", "nowhere"], "HOST:PORT"),
         (["--server", "ADDRESS", "--model-name", "other"], "does not serve"),
         (["--server", "ADDRESS", "--model-version", "9"], "version 9"),
-        (["--server", "ADDRESS", "--model-version", "stable"], "'stable' is unknown"),
+        (["--server", "ADDRESS", "--model-version", "stable"], "version label: stable"),
         (["--server", "ADDRESS", "--model", "m"], "one of the two"),
         (["--tls", "ca.pem"], "--tls: belongs to --server"),
     ],

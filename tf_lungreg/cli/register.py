@@ -142,13 +142,17 @@ def _model(options: argparse.Namespace):
         return options.model
     if options.model is not None:
         raise InputError("--model and --server: one of the two is needed.")
-    from tf_lungreg.serving.client import RemoteModel
+    from tf_lungreg.serving.client import NEEDED, RemoteModel
     from tf_lungreg.serving.wire import NAME
 
     version = options.model_version
     number = version is not None and version.isdecimal()
     return RemoteModel(
-        options.server, options.model_name or NAME, int(version) if number else version, options.tls
+        options.server,
+        options.model_name or NAME,
+        int(version) if number else version,
+        options.tls,
+        outputs=NEEDED,
     )
 
 

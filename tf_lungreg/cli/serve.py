@@ -1,4 +1,4 @@
-"""Serve a model over gRPC as TensorFlow Serving does, on this machine and without a container."""
+"""Serve models over gRPC as TensorFlow Serving does, on this machine and without a container."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import signal
 
 from tf_lungreg.errors import InputError
 
+_GRACE = 600  # seconds for what is under way when the server is told to end
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``tf-lungreg serve``."""
-    parser.add_argument("--model", help="exported model (default: see docs/registration.md)")
-    parser.add_argument("--name", default="lungreg", help="that clients ask for (%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", help="exported model (default: see docs/registration.md)")
+    which.add_argument("--models", metavar="DIR", help="folder of models, served by their names")
+    parser.add_argument("--name", help="that clients ask for, of --model (default: lungreg)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8500, help="(default: %(default)s)")
     parser.add_argument("--tls-certificate", metavar="PEM", help="encrypts, with --tls-key")
@@ -25,16 +29,19 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--tls-certificate and --tls-key: both are needed, or neither.")
     if not 0 <= options.port < 65536:
         raise InputError(f"--port: 0 to 65535 is needed, not {options.port}.")
+    if options.models is not None and options.name is not None:
+        raise InputError("--name: belongs to --model; in --models each folder is a name.")
     from tf_lungreg.registration.default_model import default_model
     from tf_lungreg.serving.server import start_server
+    from tf_lungreg.serving.store import models_of
+    from tf_lungreg.serving.wire import NAME
 
-    server = start_server(
-        default_model() if options.model is None else options.model,
-        options.port,
-        options.host,
-        options.name,
-        None if tls[0] is None else tls,
-    )
-    signal.signal(signal.SIGTERM, lambda *_: server.grpc_server.stop(grace=30))
-    print(f"serving {options.name}, {server.version}, at {server.address}", flush=True)
+    if options.models is not None:
+        models = models_of(options.models)
+    else:
+        models = {options.name or NAME: default_model() if options.model is None else options.model}
+    server = start_server(models, options.port, options.host, None if tls[0] is None else tls)
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=_GRACE))
+    for version in server.store.versions:
+        print(f"serving {version.name}, {version.path}, at {server.address}", flush=True)
     server.grpc_server.wait_for_termination()

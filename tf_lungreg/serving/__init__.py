@@ -3,3 +3,8 @@
 Only the network's pass goes over the wire. Files are read, brought to the network's grid and
 resampled on the client's side, by the same code as without a server.
 """
+
+from tf_lungreg.serving.client import RemoteModel
+from tf_lungreg.serving.registration import RegistrationClient
+
+__all__ = ["RegistrationClient", "RemoteModel"]

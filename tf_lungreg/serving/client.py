@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.serving.wire import NAME, UNLIMITED, plain, read_pem
@@ -19,9 +27,30 @@ _MEANING = {
     grpc.StatusCode.NOT_FOUND: "does not serve that model or version",
     grpc.StatusCode.DEADLINE_EXCEEDED: "no answer within {timeout:g} s",
     grpc.StatusCode.INVALID_ARGUMENT: "refuses the request",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "has not enough memory for it",
+    grpc.StatusCode.FAILED_PRECONDITION: "cannot do that",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "has no room for it now",
     grpc.StatusCode.UNIMPLEMENTED: "does not speak TensorFlow Serving's protocol",
 }
+
+# A call is sent again where no server took it, and on no other error: 0.5, 1, 2 s later at most.
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{"service": "tensorflow.serving.PredictionService"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.5s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_KEPT = 2**31 - 1  # bytes of a call that are kept to send it again; the default is 256 KiB
+
+# Of the network, those that a registration needs: the grid follows from them.
+NEEDED = ("warped", "affine", "spatial_gradients")
 
 
 class RemoteModel:
@@ -34,7 +63,8 @@ class RemoteModel:
         version: a number, or a label such as ``"stable"``; by default the server's newest.
         tls: PEM file of the authority that signed the server's certificate; without it the
             connection is not encrypted.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer, sending again included.
+        outputs: of the network that are sent back; None for all four.
 
     Attributes:
         card: the model's card.
@@ -52,10 +82,13 @@ class RemoteModel:
         version: int | str | None = None,
         tls: str | os.PathLike | None = None,
         timeout: float = 600,
+        outputs: Sequence[str] | None = None,
     ):
         self._address, self._name, self._version = address, name, version
-        self._tls, self._timeout = tls, timeout
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(_channel(address, tls))
+        self._tls, self._timeout, self._outputs = tls, timeout, outputs
+        channel = _channel(address, tls)
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
         response = self._predict("card", {"query": np.zeros(1, np.int32)})
         # A newer version may be loaded between two calls; what follows goes with this card.
         self._version = response.model_spec.version.value
@@ -63,31 +96,65 @@ class RemoteModel:
         self.path = f"{address}/{name}/{self._version}"
 
     def __call__(self, inputs: Mapping) -> dict[str, tf.Tensor]:
-        """The four outputs for ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1].
+        """The outputs for ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1].
 
         Raises:
             InputError: the server cannot be reached any more, refuses the volumes or is too slow.
         """
-        outputs = self._predict("serving_default", inputs).outputs
+        outputs = self._predict("serving_default", inputs, self._outputs).outputs
         return {name: tf.constant(tf.make_ndarray(value)) for name, value in outputs.items()}
 
     def __reduce__(self):
         """Connects anew in another process, to the same version."""
         settings = (self._address, self._name, self._version, self._tls, self._timeout)
-        return RemoteModel, settings
+        return RemoteModel, (*settings, self._outputs)
 
-    def _predict(self, signature: str, inputs: Mapping) -> predict_pb2.PredictResponse:
-        request = predict_pb2.PredictRequest()
+    def status(self) -> dict[int, str]:
+        """The state of each version of the model on the server, such as ``"AVAILABLE"``.
+
+        Raises:
+            InputError: the server cannot be reached or does not know the model.
+        """
+        request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._name
+        states = get_model_status_pb2.ModelVersionStatus.State
+        found = self._call(self._models.GetModelStatus, request).model_version_status
+        return {each.version: states.Name(each.state) for each in found}
+
+    def signatures(self) -> dict[str, meta_graph_pb2.SignatureDef]:
+        """The functions of the model, with names, types and shapes of their tensors.
+
+        Raises:
+            InputError: the server cannot be reached or does not serve the model.
+        """
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=self._spec(), metadata_field=["signature_def"]
+        )
+        response = self._call(self._stub.GetModelMetadata, request)
+        found = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(found)
+        return dict(found.signature_def)
+
+    def _predict(
+        self, signature: str, inputs: Mapping, outputs: Sequence[str] | None = None
+    ) -> predict_pb2.PredictResponse:
+        request = predict_pb2.PredictRequest(model_spec=self._spec(), output_filter=outputs)
         request.model_spec.signature_name = signature
-        if isinstance(self._version, int):
-            request.model_spec.version.value = self._version
-        elif self._version is not None:
-            request.model_spec.version_label = self._version
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(np.asarray(value)))
+        return self._call(self._stub.Predict, request)
+
+    def _spec(self) -> model_pb2.ModelSpec:
+        spec = model_pb2.ModelSpec(name=self._name)
+        if isinstance(self._version, int):
+            spec.version.value = self._version
+        elif self._version is not None:
+            spec.version_label = self._version
+        return spec
+
+    def _call(self, method, request):
         try:
-            return self._stub.Predict(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise self._problem(error) from error
 
@@ -104,7 +171,12 @@ def _channel(address: str, tls: str | os.PathLike | None) -> grpc.Channel:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f"server: HOST:PORT is needed, not {address!r}.")
-    options = (*UNLIMITED, ("grpc.lb_policy_name", "round_robin"))
+    options = (
+        *UNLIMITED,
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.service_config", json.dumps(_RETRIES)),
+        ("grpc.per_rpc_retry_buffer_size", _KEPT),
+    )
     if tls is None:
         return grpc.insecure_channel(address, options)
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(read_pem(tls)), options)

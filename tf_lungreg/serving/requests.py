@@ -13,21 +13,18 @@ from tf_lungreg.serving.wire import plain
 def read_inputs(
     request: predict_pb2.PredictRequest,
     signature: str,
-    definition: meta_graph_pb2.SignatureDef | None,
+    definition: meta_graph_pb2.SignatureDef,
 ) -> dict[str, tf.Tensor]:
     """The tensors of a request, where they are those of the signature.
 
     Args:
         request: of PredictionService.
         signature: the name that is asked for, for messages.
-        definition: the signature, None where there is none of that name.
+        definition: the signature.
 
     Raises:
-        InputError: the signature is unknown, or a tensor is missing, unknown, broken or of
-            another type or shape.
+        InputError: a tensor is missing, unknown, broken or of another type or shape.
     """
-    if definition is None:
-        raise InputError(f"signature {signature!r} is unknown")
     if set(request.inputs) != set(definition.inputs):
         needed, found = (", ".join(sorted(names)) for names in (definition.inputs, request.inputs))
         raise InputError(f"signature {signature!r}: inputs needed: {needed}; found: {found}")

@@ -1,26 +1,28 @@
 """A local server with the interface of TensorFlow Serving, for places without containers.
 
-It serves one version of one model. What TensorFlow Serving has besides, new versions while it
-runs, labels, metrics, batching, it has not.
+It serves the newest version of each model and takes up newer ones while it runs. What TensorFlow
+Serving has besides, labels, several versions at once, metrics, batching, it has not.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import find_model
-from tf_lungreg.serving.services import ModelService, PredictionService, load_served
-from tf_lungreg.serving.wire import NAME, UNLIMITED, read_pem
+from tf_lungreg.serving.services import ModelService, PredictionService
+from tf_lungreg.serving.store import ModelStore
+from tf_lungreg.serving.wire import UNLIMITED, read_pem
 
 _THREADS = 8  # that answer; only one of them at a time has the network
+_REQUESTS = 32  # at once, waiting ones included; each holds its volumes in memory
+_LOOK = 2.0  # seconds after which it looks for newer versions again
 
 
 @dataclass(frozen=True)
@@ -29,47 +31,60 @@ class LocalServer:
 
     Attributes:
         address: ``host:port``.
-        version: folder of the version that it serves.
+        store: what it serves.
         grpc_server: to stop it or to wait for its end.
     """
 
     address: str
-    version: Path
+    store: ModelStore
     grpc_server: grpc.Server
+
+    def stop(self, grace: float | None = None) -> None:
+        """Takes no more requests; those under way have ``grace`` seconds, None for none.
+
+        Comes back at once; ``grpc_server.wait_for_termination()`` waits for the end.
+        """
+        self.store.stop()
+        self.grpc_server.stop(grace)
 
 
 def start_server(
-    model: str | os.PathLike,
+    models: Mapping[str, str | os.PathLike],
     port: int = 8500,
     host: str = "127.0.0.1",
-    name: str = NAME,
     tls: tuple[str | os.PathLike, str | os.PathLike] | None = None,
 ) -> LocalServer:
-    """Serves a model in the background: PredictionService, ModelService and gRPC health.
+    """Serves models in the background: PredictionService, ModelService and gRPC health.
+
+    Requests beyond 32 at once are refused with RESOURCE_EXHAUSTED.
 
     Args:
-        model: exported model: its folder, whose newest version is served, or a version's.
+        models: name that clients ask for → exported model: its folder, whose newest version is
+            served, also when it comes later, or that of one version.
         port: to listen on; 0 takes a free one.
         host: to listen on; the default is for this machine only.
-        name: that clients call the model by.
         tls: PEM files of certificate and key.
 
     Raises:
-        MissingFileError, InputError: the model or a PEM file cannot be used, or the port is taken.
+        MissingFileError, InputError: a model or a PEM file cannot be used, or the port is taken.
     """
-    served = load_served(model, name)
-    pool = futures.ThreadPoolExecutor(_THREADS)
-    server = grpc.server(pool, options=(*UNLIMITED, ("grpc.so_reuseport", 0)))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(served), server
+    store = ModelStore(models)
+    server = grpc.server(
+        futures.ThreadPoolExecutor(_THREADS),
+        options=(*UNLIMITED, ("grpc.so_reuseport", 0)),
+        maximum_concurrent_rpcs=_REQUESTS,
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(served), server)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(store), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store), server)
     checks = health.HealthServicer()
     checks.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     port = _listen(server, f"{host}:{port}", tls)
     server.start()
-    return LocalServer(f"{host}:{port}", find_model(model), server)
+    store.watch(_LOOK)
+    return LocalServer(f"{host}:{port}", store, server)
 
 
 def _listen(server: grpc.Server, address: str, tls) -> int:

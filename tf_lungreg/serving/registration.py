@@ -1,0 +1,75 @@
+"""Registration of files, with the network's pass on a server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import nibabel as nib
+
+from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.serving.client import NEEDED, RemoteModel
+from tf_lungreg.serving.wire import NAME
+
+
+class RegistrationClient:
+    """Registers pairs of images as :func:`tf_lungreg.register` does, without a model here.
+
+    Args:
+        target: ``host:port`` of TensorFlow Serving or of ``tf-lungreg serve``.
+        name: of the model on the server.
+        version: a number, or a label such as ``"stable"``; by default the server's newest.
+        tls: PEM file of the authority that signed the server's certificate.
+        timeout: seconds to wait for an answer.
+
+    Attributes:
+        model: the network on the server, a :class:`~tf_lungreg.serving.client.RemoteModel`.
+
+    Raises:
+        MissingFileError: there is no such PEM file.
+        InputError: the server cannot be reached or does not serve that model.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        name: str = NAME,
+        version: int | str | None = None,
+        tls: str | os.PathLike | None = None,
+        timeout: float = 600,
+    ):
+        self.model = RemoteModel(target, name, version, tls, timeout, outputs=NEEDED)
+
+    def register(
+        self,
+        fixed: str | os.PathLike | nib.spatialimages.SpatialImage,
+        moving: str | os.PathLike | nib.spatialimages.SpatialImage,
+        **options,
+    ) -> RegistrationResult:
+        """Registers two images.
+
+        Args:
+            fixed: file, or an image of nibabel: an array with its place in the world.
+            moving: the image that is deformed, in the same way.
+            **options: of :func:`tf_lungreg.register`, save ``model``.
+
+        Raises:
+            MissingFileError, InputError: a file or an argument cannot be used, or the server
+                cannot be reached any more, refuses the volumes or is too slow.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            files = [
+                _file(image, Path(folder, f"{role}.nii"))
+                for role, image in (("fixed", fixed), ("moving", moving))
+            ]
+            return register(*files, model=self.model, **options)
+
+
+def _file(image, path: Path):
+    """The file of an image: its own, or the path, where it is written."""
+    if isinstance(image, nib.spatialimages.SpatialImage):
+        nib.save(image, path)
+        return path
+    return image
