@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tf_lungreg
 from tf_lungreg.cli import main
+from tf_lungreg.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -21,20 +25,56 @@ def model(tmp_path_factory):
     return export_model(network, tmp_path_factory.mktemp("models") / "lungreg", {"settings": {}})
 
 
-def test_it_serves_until_it_is_terminated(model, tmp_path):
+@pytest.fixture
+def process(model, tmp_path, running):
+    """The server, and the first line that it prints."""
     models = model.parent.parent
     words = [sys.executable, "-m", "tf_lungreg", "serve", "--models", models, "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(tf_lungreg.__file__).parents[1])}
-    with subprocess.Popen(
+    server = subprocess.Popen(
         words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as server:
-        line = server.stdout.readline()
-        assert line.startswith(f"serving lungreg, {model}, at 127.0.0.1:")
-        from tf_lungreg.serving.client import RemoteModel
+    )
+    running.append(server)
+    yield server, server.stdout.readline()
+    server.stdout.close()
 
-        assert RemoteModel(line.split()[-1]).card["intended_use"].startswith("Research")
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=60) == 0
+
+@pytest.fixture
+def volumes(rng):
+    """A pair of the paper's size."""
+    shape = (1, 64, 192, 192, 1)
+    return {name: rng.random(shape, np.float32) for name in ("moving", "fixed")}
+
+
+def test_it_serves_until_it_is_terminated(process, model, volumes):
+    from tf_lungreg.export import load_model
+    from tf_lungreg.serving import RemoteModel
+
+    server, line = process
+    assert line.startswith(f"serving lungreg, {model}, at 127.0.0.1:")
+    remote = RemoteModel(line.split()[-1])
+    assert remote.card["intended_use"].startswith("Research")
+    found, expected = remote(volumes), load_model(model)(volumes)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)  # bit for bit
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=60) == 0
+
+
+def test_a_server_that_dies_meanwhile_is_one_line(process, volumes):
+    from tf_lungreg.serving import RemoteModel
+
+    server, line = process
+    remote = RemoteModel(line.split()[-1], timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(remote, volumes)
+        time.sleep(0.5)  # of the seconds that the first pass takes
+        assert not answer.done()
+        server.kill()
+        with pytest.raises(InputError, match="no server answers") as caught:
+            answer.result(timeout=70)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
