@@ -119,6 +119,7 @@ def test_check_affine_accepts_rotations_and_reflections():
     [
         (lambda a: a[:3, 0].__imul__(0), "singular"),
         (lambda a: a.__setitem__((1, 3), np.nan), "singular"),
+        (lambda a: a.__imul__(500), "mm large"),
         (lambda a: a.__setitem__((slice(3), 2), a[:3, 1]), "sheared"),
         (lambda a: a[:3, 2].__iadd__(0.01 * a[:3, 1]), "sheared"),
     ],

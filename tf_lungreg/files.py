@@ -60,10 +60,9 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
         InputError: the folder may not be written.
     """
     path = Path(path)
+    check_folder(path)
     if not path.exists():
         return
-    if not path.is_dir():
-        raise InputError(f"{path}: is a file; the name of a folder is needed.")
     found = sorted(entry.name for entry in path.iterdir())
     other = [name for name in found if name not in names]
     if other and overwrite:

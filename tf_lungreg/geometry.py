@@ -21,6 +21,7 @@ AXIS_CODES = ("P", "I", "L")
 DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 _SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
+_LARGEST_VOXEL = 100.0  # mm along an axis: what is larger is no image of a chest
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         name: the file, for the message.
 
     Raises:
-        InputError: the matrix is not finite, singular, or has shear.
+        InputError: the matrix is not finite, singular, has shear, or a voxel is larger than 100 mm.
     """
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     sizes = np.linalg.norm(matrix, axis=0)
@@ -106,6 +107,11 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         raise InputError(
             f"{name}: the header affine is singular (voxel sizes {sizes.tolist()}); "
             "correct the file's orientation matrix."
+        )
+    if sizes.max() > _LARGEST_VOXEL:
+        raise InputError(
+            f"{name}: the header's voxels are {sizes.round(3).tolist()} mm large; at most "
+            f"{_LARGEST_VOXEL} mm are possible, correct the file's units or orientation matrix."
         )
     cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3)).max()
     if cosines > _SHEAR_TOLERANCE:

@@ -15,6 +15,8 @@ from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import write_displacement
 
+FAR = np.eye(4)[:, ::-1] * [0, 0, 0, 5000.0]  # a translation along the first axis
+
 
 @pytest.fixture(autouse=True)
 def files(tmp_path, rng, monkeypatch):
@@ -25,6 +27,7 @@ def files(tmp_path, rng, monkeypatch):
     write_displacement("d.nii.gz", DisplacementField(np.array(shift), frame))
     data = rng.integers(0, 9, (8, 9, 10)).astype(np.float32)
     nib.save(nib.Nifti1Image(data, frame.affine), "image.nii")
+    nib.save(nib.Nifti1Image(data, Frame((8, 9, 10), frame.affine + FAR).affine), "far.nii")
     (tmp_path / "p.csv").write_text("name,x,y,z\na,4,6,8\n")
     return data
 
@@ -64,6 +67,7 @@ def test_points(tmp_path, flags, x):
         ("--image image.nii --out o.nii --transform d.nii.gz --inverse", "--reference"),
         ("--points image.nii --out q.csv --transform d.nii.gz", "image.nii: not a readable table"),
         ("--points p.csv --out p.csv --transform d.nii.gz", "p.csv: already exists"),
+        ("--image far.nii --out o.nii --transform d.nii.gz", "leads nowhere into this image"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys, words, message):
@@ -72,6 +76,19 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys, words, messa
     error = capsys.readouterr().err
     assert error.startswith("tf-lungreg apply: ") and message in error and error.count("\n") == 1
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("flags", [[], ["--inverse"]])
+def test_points_outside_the_grid_are_told_in_one_line(tmp_path, capsys, flags):
+    table = "name,x,y,z\na,4,6,8\nb,4,6,900\n"
+    (tmp_path / "p.csv").write_text(table, encoding="utf-8")
+    words = ["apply", "--transform", "d.nii.gz", "--points", "p.csv", "--out", "q.csv", *flags]
+    assert main(words) == 0
+    error = capsys.readouterr().err
+    assert error == (
+        "warning: p.csv: 1 of 2 points lie outside the transform's grid; "
+        "they move as its border does.\n"
+    )
 
 
 def test_a_fold_is_told_in_one_line(rng, capsys):

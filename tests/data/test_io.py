@@ -457,3 +457,17 @@ def test_replacing_leaves_nothing_when_it_fails(tmp_path):
 def test_volumes_compare_by_identity():
     volume = Volume(voxels(), Frame(SHAPE, oblique_affine()), "a")
     assert volume == volume and volume != Volume(volume.data, volume.frame, "a")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending):
+    """nibabel would take them to be 1 mm."""
+    image = nib.Nifti1Image(rng.normal(size=(4, 5, 6)).astype(np.float32), None)
+    image.header["pixdim"][1:4] = 5
+    nib.save(image, tmp_path / "image.nii")
+    raw = bytearray((tmp_path / "image.nii").read_bytes())
+    raw[80:92] = bytes(12)  # pixdim[1:4]
+    raw = gzip.compress(raw) if ending == ".nii.gz" else bytes(raw)
+    (tmp_path / f"zero{ending}").write_bytes(raw)
+    refused(lambda: load_volume(tmp_path / f"zero{ending}"), f"zero{ending}", "no voxel sizes")
+    assert capfd.readouterr().err == ""

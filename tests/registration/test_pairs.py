@@ -46,6 +46,8 @@ def test_a_table(tmp_path):
         (("fixed,moving", "a.nii,b.nii", "x/a.nii,y/b.nii"), "'b_to_a' appears twice"),
         (("fixed,moving,name", "a.nii,b.nii,../up"), "'../up'"),
         (("fixed,moving,name", "a.nii,b.nii,.."), "'..'"),
+        (("fixed,moving,name", "a.nii,b.nii,summary.csv"), "'summary.csv'"),
+        (("fixed,moving,name", "a.nii,b.nii," + "a" * 220), "no folder's name"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path, lines, word):

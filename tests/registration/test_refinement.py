@@ -411,7 +411,7 @@ def test_mistakes_on_the_command_line(pair, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1 and "refine: a whole number" in printed
     assert main(words) == 2  # without --refine there is nothing to do without a model
-    assert "none: no such folder" in capsys.readouterr().err
+    assert "'none' goes with --refine" in capsys.readouterr().err
     assert main([*words, "--refine", "8"]) == 0
     record = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert record["settings"]["refine"] == 8

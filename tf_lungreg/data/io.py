@@ -198,12 +198,17 @@ def _is_nifti(path: Path) -> bool:
 
 
 def _open_nifti(path: Path) -> Source:
-    image = nib.load(path)
+    with nib.imageglobals.LoggingOutputSuppressor():  # what matters of it is said below
+        image = nib.load(path)
     dtype, header = image.get_data_dtype(), image.header
     kind = {"c": "complex", "V": "RGB"}.get(dtype.kind)
     shape = checked_shape(path, image.shape, kind)
     compressed = path.name.lower().endswith(".gz")
     check_size(path, math.prod(shape) * dtype.itemsize, DEFLATE_LIMIT if compressed else 1)
+    if header["sform_code"] == 0 and (_stored_sizes(path, type(header), compressed) == 0).any():
+        raise InputError(
+            f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
+        )
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         warnings.warn(
             f"{path}: the header has no orientation (sform and qform codes are 0); "
@@ -220,6 +225,12 @@ def _open_nifti(path: Path) -> Source:
         return data
 
     return Source(shape, image.affine, read)
+
+
+def _stored_sizes(path: Path, header: type, compressed: bool) -> np.ndarray:
+    """The voxel sizes as they are in the file, (3,): on loading nibabel puts 1 for 0."""
+    with (gzip.open if compressed else open)(path, "rb") as stream:
+        return header.from_fileobj(stream, check=False)["pixdim"][1:4]
 
 
 def _frame(source: Source, axis_codes) -> Frame:

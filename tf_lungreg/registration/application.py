@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 
 from tf_lungreg.data.io import check_image_name, load_header, load_volume, save_volume
 from tf_lungreg.data.tables import read_landmarks, read_table, write_table
+from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
-from tf_lungreg.geometry import ras_to_lps
+from tf_lungreg.geometry import Frame, apply_affine, ras_to_lps
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inversion import invert_field, invert_points, warn_of_residual
 from tf_lungreg.registration.transform_files import read_displacement
+
+_PROBES = 17  # points along an axis that are tried
 
 
 def apply_to_image(
@@ -36,7 +40,8 @@ def apply_to_image(
         overwrite: whether ``out`` may be replaced.
 
     Raises:
-        MissingFileError, InputError: a file cannot be used, or ``out`` exists.
+        MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
+            nowhere into the image.
     """
     check_image_name(out)
     check_new_file(out, overwrite)
@@ -46,6 +51,7 @@ def apply_to_image(
     if inverse:
         field = invert_field(field, field.frame if grid is None else grid)
         grid = None
+    _check_reach(field, volume.frame, field.frame if grid is None else grid, image)
     warped = field.apply(volume, interpolation, grid)
     data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
     save_volume(out, data, warped.frame, overwrite)
@@ -69,6 +75,8 @@ def apply_to_points(
         inverse: use the transform moving → fixed; warns where there is none.
         overwrite: whether ``out`` may be replaced.
 
+    Warns where points lie outside the transform's grid.
+
     Raises:
         MissingFileError, InputError: a file cannot be used, or ``out`` exists.
     """
@@ -77,7 +85,9 @@ def apply_to_points(
     rows = read_table(points)
     given = np.array([landmarks[row.get("observer", "")][row["name"]] for row in rows])
     turn = {"ras": np.asarray, "lps": ras_to_lps}[coordinates]
-    mapped = turn(_map(read_displacement(transform), turn(given), inverse))
+    field = read_displacement(transform)
+    mapped = turn(_map(field, turn(given), inverse))
+    _warn_of_outside(field.frame, turn(mapped if inverse else given), points)
     for row, point in zip(rows, mapped):
         row.update(zip("xyz", (f"{value:.4f}" for value in point)))
     write_table(out, rows, overwrite=overwrite)
@@ -89,6 +99,33 @@ def _map(field: DisplacementField, points: np.ndarray, inverse: bool) -> np.ndar
     found, error = invert_points(field, points)
     warn_of_residual(error)
     return found
+
+
+def _check_reach(field: DisplacementField, image: Frame, grid: Frame, name) -> None:
+    """Refuses an image that none of the grid's points, some voxels apart, is led into."""
+    axes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in grid.shape]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    if not _inside(image, field.map_points(apply_affine(grid.affine, points))).any():
+        raise InputError(
+            f"{name}: the transform leads nowhere into this image, whose centre is at "
+            f"{image.center.round(1).tolist()} mm; one of the space that it maps to is needed."
+        )
+
+
+def _warn_of_outside(frame: Frame, fixed_points: np.ndarray, name) -> None:
+    outside = np.count_nonzero(~_inside(frame, fixed_points))
+    if outside:
+        warnings.warn(
+            f"{name}: {outside} of {len(fixed_points)} points lie outside the transform's grid; "
+            "they move as its border does.",
+            stacklevel=3,
+        )
+
+
+def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
+    """Which points (N, 3) lie within a grid's voxels, (N,)."""
+    voxels = apply_affine(np.linalg.inv(frame.affine), points)
+    return ((voxels >= -0.5) & (voxels <= np.array(frame.shape) - 0.5)).all(axis=-1)
 
 
 def _as_labels(data: np.ndarray) -> np.ndarray:

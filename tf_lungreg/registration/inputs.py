@@ -48,6 +48,9 @@ class PairFiles:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
                 only, or the images do not overlap.
         """
+        for name, path in self.given().items():
+            if not os.fspath(path):
+                raise InputError(f"{name}: the file's name is empty.")
         if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
             raise InputError("landmarks: the tables of both images are needed, or none.")
         files = self.given()

@@ -24,6 +24,8 @@ from tf_lungreg.registration.pipeline import check_refine, register
 
 SUMMARY = "summary.csv"
 
+_LONGEST_NAME = 200  # bytes: 255 is the limit of most file systems, a temporary name is longer
+
 _COLUMNS = tuple(PairFiles.__dataclass_fields__)
 _SUMMARISED = ("quality", "dice_before", "dice_after", "tre_before", "tre_after", "folds_lung")
 
@@ -39,7 +41,7 @@ def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
 
     Raises:
         MissingFileError: there is no such table.
-        InputError: a column or an image is missing, or a name appears twice or has a slash.
+        InputError: a column or an image is missing, or a name appears twice or is no folder's.
     """
     path, pairs = Path(path), {}
     for row in read_table(path, ("fixed", "moving")):
@@ -47,13 +49,19 @@ def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
         if not {"fixed", "moving"} <= set(cells):
             raise InputError(f"{path}: an image is missing in {row}; fixed and moving are needed.")
         name = row.get("name") or f"{stem(cells['moving'])}_to_{stem(cells['fixed'])}"
-        if name in pairs or any(mark in name for mark in "/\\") or name.startswith("."):
+        if name in pairs or not _is_folder_name(name):
             raise InputError(
                 f"{path}: the pair's name {name!r} appears twice or is no folder's name; "
                 "give each pair one of its own in the column 'name'."
             )
         pairs[name] = PairFiles(**{c: str(path.parent / cell) for c, cell in cells.items()})
     return pairs
+
+
+def _is_folder_name(name: str) -> bool:
+    """Whether results can be in a folder of that name, beside the summary."""
+    marks = any(mark in name for mark in "/\\") or name.startswith(".")
+    return not marks and name != SUMMARY and len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def register_pairs(

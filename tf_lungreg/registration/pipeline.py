@@ -25,6 +25,8 @@ from tf_lungreg.registration.refinement import refine as refine_pass
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.versions import software
 
+_LONGEST = 100_000  # steps of refinement: hours
+
 
 def register(
     fixed: str | os.PathLike,
@@ -115,14 +117,19 @@ def register(
 
 def check_refine(refine: int) -> None:
     """Raises an InputError if this is no number of steps."""
-    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
-        raise InputError(f"refine: a whole number of steps, 0 or more, is needed, not {refine!r}.")
+    if isinstance(refine, bool) or not isinstance(refine, int) or not 0 <= refine <= _LONGEST:
+        raise InputError(
+            f"refine: a whole number of steps, 0 or more, is needed, not {refine!r}; "
+            f"{_LONGEST} is the most."
+        )
 
 
 def _find_model(model: str | os.PathLike | None, refine: int) -> ExportedModel:
     if model is None:
         return load_model(default_model())
-    if refine and os.fspath(model) == NO_MODEL:
+    if os.fspath(model) == NO_MODEL:
+        if not refine:
+            raise InputError("model: 'none' goes with --refine N, which there is none of.")
         return identity_model()
     return load_model(model)
 
