@@ -110,7 +110,7 @@ def _decode_deformation(coarse, fine, volume, sizes):
         LinearUpsampling3D(scale, name=f"coarse_{name}_upsampled", **_FULL)([x, fixed])
         for x, name, scale in ((features, "features", 1.0), (shift, "displacement", 2.0))
     )
-    compare = _comparison(sizes.radius - 2, sizes, "fine")
+    compare = _comparison(sizes.radius - 2, sizes, "fine", **_FULL)  # the last word on Φ
     moving = DisplacedSampling3D(name="moving_aligned", **_FULL)([moving, shift])
     more, _ = compare(fixed, moving, further=(features, shift))
     shift = tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
@@ -118,19 +118,26 @@ def _decode_deformation(coarse, fine, volume, sizes):
     return DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
 
 
-def _comparison(radius, sizes, name):
+def _comparison(radius, sizes, name, **precision):
     """A function from maps (fixed, moving) to the shift from one to the other, and features of it.
 
     The shift is the best match of each place within the radius, and what the matches of its
     neighbours say is missing. The function also takes the number of the pass, which names the
-    shift's layer, and further maps.
+    shift's layer, and further maps. ``precision`` is of the convolutions over the neighbours.
     """
     conv = tf.keras.layers.Conv3D
     correlate = LocalCorrelation3D(radius, name=f"{name}_correlation", **_FULL)
     best = ExpectedShift(radius, name=f"{name}_shift", **_FULL)
     read = conv(sizes.decoder, 1, name=f"{name}_match", **_FULL)
     refine = [
-        conv(sizes.decoder, 3, padding="same", dilation_rate=dilation, name=f"{name}_{number}")
+        conv(
+            sizes.decoder,
+            3,
+            padding="same",
+            dilation_rate=dilation,
+            name=f"{name}_{number}",
+            **precision,
+        )
         for number, dilation in enumerate((1, 2, 1), start=1)
     ]
     correct = conv(
@@ -146,9 +153,9 @@ def _comparison(radius, sizes, name):
         correlation = correlate([fixed, moving])
         shift = best(correlation)
         x = _activate(read(correlation), **_FULL)
-        x = tf.keras.layers.Concatenate()([x, shift, fixed, moving, *further])
+        x = tf.keras.layers.Concatenate(**precision)([x, shift, fixed, moving, *further])
         for convolution in refine:
-            x = _activate(convolution(x))
+            x = _activate(convolution(x), **precision)
         own = f"{name}_displacement" if number == 1 else f"{name}_displacement_{number}"
         return tf.keras.layers.Add(name=own, **_FULL)([shift, correct(x)]), x
 

@@ -21,8 +21,12 @@ from tf_lungreg.export import find_model, load_model
 class NotServed(Exception):
     """What a request asks for is not here.
 
-    Attributes:
+    Args:
         code: TensorFlow Serving's status code for it.
+        message: its words.
+
+    Attributes:
+        code: the same.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str):
