@@ -1,21 +1,25 @@
-"""One patient's answer, from a displacement that is there or from the two images."""
+"""The answer for one patient, from a displacement or two images, or for each of a cohort."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from tf_lungreg.baselines import BASELINES
-from tf_lungreg.benchmark.methods import make_methods
-from tf_lungreg.classification.deformations import TRUTH
+from tf_lungreg.benchmark.methods import Method, make_methods
+from tf_lungreg.classification.deformations import TRUTH, sample_pairs
 from tf_lungreg.classification.features import make_features, same_voxels, sample
 from tf_lungreg.classification.measures import THRESHOLD
 from tf_lungreg.classification.occlusion import occlusion_map, paint_map
 from tf_lungreg.classification.patients import ILL
-from tf_lungreg.classification.report import write_report
+from tf_lungreg.classification.report import MAP, PAGE, write_report
+from tf_lungreg.data.cohort import load_cohort, phase_pairs
 from tf_lungreg.data.io import load_mask, load_volume
+from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.classifier import ExportedClassifier, load_classifier
 from tf_lungreg.files import check_folder
@@ -23,6 +27,8 @@ from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement
+
+PREDICTIONS = "predictions.csv"
 
 
 def predict(
@@ -33,6 +39,7 @@ def predict(
     fixed_mask: str | os.PathLike | None = None,
     registration_model: str | os.PathLike | None = None,
     out: str | os.PathLike | None = None,
+    overwrite: bool = False,
 ) -> dict:
     """Classifies one patient.
 
@@ -47,6 +54,7 @@ def predict(
             model's deformations; by default that of
             :func:`~tf_lungreg.registration.default_model.default_model`.
         out: folder for the map of the regions that drove the answer, and a page that shows it.
+        overwrite: replace the map and the page that are there.
 
     Returns:
         ``probability`` of disease, ``called``, ``responses`` of the single networks, ``model``.
@@ -57,7 +65,7 @@ def predict(
     if (displacement is None) == (fixed is None) or (fixed is None) != (moving is None):
         raise InputError("a displacement, or a fixed and a moving image, are needed.")
     if out is not None:
-        check_folder(out)
+        _check_free(out, (MAP, PAGE), overwrite)
     classifier = load_classifier(model)
     settings = classifier.card["settings"]
     mask = _find_mask(classifier, fixed_mask)
@@ -75,8 +83,7 @@ def predict(
     features = make_features(sampled, settings["unit"])
     probability, responses = classifier(features[None])
     found = {
-        "probability": float(probability[0]),
-        "called": ILL if probability[0] >= THRESHOLD else "healthy",
+        **_answer(probability[0]),
         "responses": responses[0].tolist(),
         "model": str(classifier.path),
     }
@@ -84,6 +91,82 @@ def predict(
         painted = paint_map(occlusion_map(classifier, features), field.frame, mask)
         write_report(out, found, painted, _background(fixed, painted.frame, mask))
     return found
+
+
+def predict_cohort(
+    model: str | os.PathLike,
+    cohort: str | os.PathLike,
+    registration_model: str | os.PathLike | None = None,
+    out: str | os.PathLike | None = None,
+    deformations: str | os.PathLike | None = None,
+    overwrite: bool = False,
+) -> list[dict]:
+    """Classifies everyone in a cohort who has both phases; no diagnosis is needed.
+
+    Args:
+        model: the classifier's folder.
+        cohort: the folder; with masks where the classifier was trained with masks.
+        registration_model: see :func:`predict`.
+        out: folder for the table ``predictions.csv``.
+        deformations: where deformations are kept and found again; by default nowhere.
+        overwrite: replace a table that is there.
+
+    Returns:
+        Rows of ``participant``, ``diagnosis`` as the cohort has it, ``part`` (``"train"`` for
+        whom the classifier was trained on, by their names, otherwise ``"new"``), ``probability``,
+        ``called``, and ``response_1`` and so on of the single networks.
+
+    Raises:
+        MissingFileError, InputError: a file or an argument cannot be used, or a table is there.
+    """
+    if deformations is not None:
+        check_folder(deformations)
+    if out is not None:
+        _check_free(out, (PREDICTIONS,), overwrite)
+    classifier, listed = load_classifier(model), load_cohort(cohort)
+    settings, pairs = classifier.card["settings"], phase_pairs(listed)
+    for fixed, _ in pairs:
+        if settings["box"] == "lungs" and fixed.mask is None:
+            raise InputError(
+                f"{listed.root / 'images.tsv'}: no mask of {fixed.name!r}; {classifier.path} was "
+                "trained on the box around the lungs and needs one of each fixed image."
+            )
+    method, window = _find_method(classifier, registration_model), _window(classifier)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = temporary if deformations is None else deformations
+        sampled = sample_pairs(method, pairs, listed.root, folder, settings["box"], window)
+    features = np.stack([make_features(one, settings["unit"]) for one in sampled])
+    known = set(classifier.card["patients"]["train"])
+    rows = []
+    for (fixed, _), probability, responses in zip(pairs, *classifier(features)):
+        name = fixed.participant
+        rows.append(
+            {
+                "participant": name,
+                "diagnosis": listed.participants[name]["diagnosis"],
+                "part": "train" if name in known else "new",
+                **_answer(probability),
+                **{f"response_{n}": float(value) for n, value in enumerate(responses, start=1)},
+            }
+        )
+    if out is not None:
+        write_table(Path(out) / PREDICTIONS, rows, overwrite=True)
+    return rows
+
+
+def _check_free(out, names, overwrite: bool) -> None:
+    """Refuses, before long work, a folder that cannot be one or has results already."""
+    check_folder(out)
+    taken = [Path(out, name) for name in names if Path(out, name).exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]}: already exists; choose another folder, or --overwrite.")
+
+
+def _answer(probability) -> dict:
+    return {
+        "probability": float(probability),
+        "called": ILL if probability >= THRESHOLD else "healthy",
+    }
 
 
 def _size(frame: Frame) -> str:
@@ -112,23 +195,34 @@ def _find_mask(classifier: ExportedClassifier, path):
 
 def _register(classifier: ExportedClassifier, fixed, moving, model) -> DisplacementField:
     """The displacement by the method on whose deformations the classifier was trained."""
-    before = classifier.card["registration"]
-    name, window = before["method"], classifier.card["settings"]["window"]
-    window = window if isinstance(window, str) else tuple(window)
-    if name == TRUTH:
+    method = _find_method(classifier, model)
+    if method is None:
         raise InputError(
             f"{classifier.path}: was trained on true displacements; a displacement is needed in "
             "place of the images."
         )
-    if name in BASELINES:
-        (method,) = make_methods([name], {}, before["spacing"], window)
-    else:
-        (method,) = make_methods([], {name: model or default_model()}, window=window)
-        if method.identity["sha256"] != before["sha256"]:
-            warnings.warn(
-                f"{classifier.path}: was trained on deformations of another registration model "
-                f"({before['model']}); its answer may mean nothing.",
-                stacklevel=2,
-            )
     field, _ = method.register(load_volume(fixed), load_volume(moving))
     return field
+
+
+def _find_method(classifier: ExportedClassifier, model) -> Method | None:
+    """The method on whose deformations the classifier was trained; None for the truth."""
+    before, window = classifier.card["registration"], _window(classifier)
+    name = before["method"]
+    if name == TRUTH:
+        return None
+    if name in BASELINES:
+        return make_methods([name], {}, before["spacing"], window)[0]
+    (method,) = make_methods([], {name: model or default_model()}, window=window)
+    if method.identity["sha256"] != before["sha256"]:
+        warnings.warn(
+            f"{classifier.path}: was trained on deformations of another registration model "
+            f"({before['model']}); its answer may mean nothing.",
+            stacklevel=3,
+        )
+    return method
+
+
+def _window(classifier: ExportedClassifier):
+    window = classifier.card["settings"]["window"]
+    return window if isinstance(window, str) else tuple(window)

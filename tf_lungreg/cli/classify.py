@@ -9,13 +9,15 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 
+_DISCLAIMER = "A research tool: this is not a diagnosis."
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``tf-lungreg classify train``, ``predict`` and ``evaluate``."""
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, add, text in (
         ("train", _add_train, "train five classifiers on a cohort's deformations, as one model"),
-        ("predict", _add_predict, "classify one patient"),
+        ("predict", _add_predict, "classify one patient, or everyone in a cohort"),
         ("evaluate", _add_evaluate, "the rows of Table 3: train and test with several methods"),
     ):
         add(verbs.add_parser(name, help=text, description=text))
@@ -95,13 +97,21 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fixed", help="in place of it: the image in inhale")
     parser.add_argument("--moving", help="and the one in exhale")
     parser.add_argument("--fixed-mask", help="lung mask of the fixed image")
+    parser.add_argument("--cohort", help="in place of both: folder of many patients' images")
     parser.add_argument(
         "--registration-model",
         help="that registers the images (default: as tf-lungreg register finds one)",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for a map of the regions that drove the answer, and a page"
+        "--out",
+        type=Path,
+        help="folder for a map of the regions that drove the answer, and a page; of a cohort, for "
+        "the table predictions.csv",
     )
+    parser.add_argument(
+        "--deformations", type=Path, help="where a cohort's deformations are kept (default: nowhere)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -145,8 +155,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     images = options.fixed, options.moving
-    if bool(options.displacement) == any(images) or any(images) != all(images):
-        raise InputError("--displacement, or --fixed and --moving, are needed.")
+    ways = [options.displacement, any(images), options.cohort]
+    if sum(map(bool, ways)) != 1 or any(images) != all(images):
+        raise InputError("--displacement, or --fixed and --moving, or --cohort, are needed.")
+    if options.cohort:
+        _predict_cohort(options)
+        return
+    if options.deformations:
+        raise InputError("--deformations: goes with --cohort only.")
     from tf_lungreg.classification.predict import predict
 
     found = predict(
@@ -156,6 +172,7 @@ def _predict(options: argparse.Namespace) -> None:
         options.fixed_mask,
         options.registration_model,
         options.out,
+        options.overwrite,
     )
     if options.json:
         print(json.dumps(found, indent=2))
@@ -165,7 +182,31 @@ def _predict(options: argparse.Namespace) -> None:
     print(f"single networks  {responses}")
     if options.out:
         print(f"map  {options.out / 'occlusion.nii.gz'}, report  {options.out / 'report.html'}")
-    print("A research tool: this is not a diagnosis.")
+    print(_DISCLAIMER)
+
+
+def _predict_cohort(options: argparse.Namespace) -> None:
+    if options.fixed_mask:
+        raise InputError("--fixed-mask: the cohort's images.tsv names the masks.")
+    from tf_lungreg.classification.predict import PREDICTIONS, predict_cohort
+
+    rows = predict_cohort(
+        options.model,
+        options.cohort,
+        options.registration_model,
+        options.out,
+        options.deformations,
+        options.overwrite,
+    )
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        seen = ", seen in training" if row["part"] == "train" else ""
+        print(f"{row['participant']}  {row['probability']:.3f} ({row['called']}{seen})")
+    if options.out:
+        print(f"table  {options.out / PREDICTIONS}")
+    print(_DISCLAIMER)
 
 
 def _settings(options: argparse.Namespace):
