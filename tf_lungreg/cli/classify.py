@@ -109,7 +109,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "the table predictions.csv",
     )
     parser.add_argument(
-        "--deformations", type=Path, help="where a cohort's deformations are kept (default: nowhere)"
+        "--deformations",
+        type=Path,
+        help="where a cohort's deformations are kept (default: nowhere)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument("--json", action="store_true", help="print JSON")

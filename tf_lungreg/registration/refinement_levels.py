@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import Window, apply_window, resample, window_limits
 from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine, to_axis_codes
+from tf_lungreg.registration.parallel import at_once
 
 VOXELS = 2_500_000  # of the finest level at most: what bounds memory and the time of a step
 FACTORS = (4, 2, 1)  # size of the voxels of each level, as a multiple of the finest's
@@ -103,11 +105,15 @@ def level_images(
     around[:3, 3] = apply_affine(frame.affine, -pad) + translation
     moving_frame = Frame(np.array(frame.shape) + 2 * pad, around)
     before = Frame(frame.shape, np.linalg.solve(affine, frame.affine))
-    seen = [
-        np.clip(resample(volume, grid), 0, 1)  # cubic splines overshoot
-        for volume, grid in ((fixed, before), (moving, moving_frame))
-    ]
+    seen = at_once(
+        *(partial(_resample, *each) for each in ((fixed, before), (moving, moving_frame)))
+    )
     return LevelImages(frame, *seen, pad, moving_frame)
+
+
+def _resample(volume: Volume, frame: Frame) -> np.ndarray:
+    out = resample(volume, frame)
+    return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 
 
 def _grid(affine: np.ndarray, shape, spacing: np.ndarray) -> Frame:

@@ -16,12 +16,15 @@ from tf_lungreg.registration.control_grid import (
 )
 from tf_lungreg.registration.refinement_levels import LevelImages
 
-WINDOW = 7  # voxels, of the local correlation
+WINDOW = 5  # voxels, of the local correlation, ...
+STRIDE = 2  # ... and from one window to the next
 NOISE = (
     1e-3  # variance in a window, of intensities in [0, 1], below which texture counts for little
 )
 ROUGHNESS = 0.05  # weight of the deformation's squared gradient
 FOLDING = 1.0  # weight of the folding term
+
+_BLOCK = 2**15  # samples at a time: their many arrays then stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,7 @@ def _loss(fixed, logits, moving, pad, step, spacing, matrices, windows):
 
 
 def image_term(fixed: tf.Tensor, warped: tf.Tensor, windows) -> tf.Tensor:
-    """``1 - mean(cov² / ((var + NOISE) (var + NOISE)))`` over the windows around all voxels.
+    """``1 - mean(cov² / ((var + NOISE) (var + NOISE)))`` over the windows.
 
     What :func:`tf_lungreg.losses.ncc` is, but for ``NOISE``, which is far larger than its floor: a
     pair alone has no other pairs to average out what noise pulls at.
@@ -121,10 +124,14 @@ def image_term(fixed: tf.Tensor, warped: tf.Tensor, windows) -> tf.Tensor:
 
 
 def window_matrices(shape) -> list[tf.Tensor]:
-    """Along each axis, the mean of the ``WINDOW`` voxels around each that lie in the volume."""
+    """Along each axis, the mean of the ``WINDOW`` voxels in the volume around every second one.
+
+    Windows overlap by so much that those around the voxels in between tell little more, and all of
+    them take three times as long.
+    """
     matrices = []
     for size in shape:
-        distance = np.abs(np.arange(size)[:, np.newaxis] - np.arange(size))
+        distance = np.abs(np.arange(0, size, STRIDE)[:, np.newaxis] - np.arange(size))
         near = (distance <= WINDOW // 2).astype(np.float32)
         matrices.append(tf.constant(near / near.sum(axis=1, keepdims=True)))
     return matrices
@@ -161,8 +168,8 @@ def sample(volume: tf.Tensor, coordinates) -> tf.Tensor:
     """Trilinear sampling of a constant volume, the outermost voxels continued.
 
     :func:`tf_lungreg.ops.warp` also has the gradient of the volume, and the mean of both slopes
-    for samples on the lattice. Neither is needed here, and without them a step takes half the
-    time.
+    for samples on the lattice. Neither is needed here: a sample and its slopes come of the same
+    eight voxels, a block at a time, which takes less than half the time.
 
     Args:
         volume: (D, H, W), each axis at least 2 long; it gets no gradient.
@@ -171,22 +178,47 @@ def sample(volume: tf.Tensor, coordinates) -> tf.Tensor:
     Returns:
         Tensor of the shape of the coordinates.
     """
-    shape = tf.shape(volume)
-    base, places = 0, []
-    for axis, coordinate in enumerate(coordinates):
-        last = tf.cast(shape[axis] - 1, coordinate.dtype)
+    return _sample(tf.stop_gradient(volume), *coordinates)
+
+
+@tf.custom_gradient
+def _sample(volume, *coordinates):
+    shape, count = tf.shape(coordinates[0]), tf.size(coordinates[0])
+    number = -(-count // _BLOCK)
+    filling = -count % number
+    blocks = [
+        tf.reshape(tf.pad(tf.reshape(c, [-1]), [(0, filling)]), [number, -1]) for c in coordinates
+    ]
+    found = tf.map_fn(
+        lambda block: _value_and_slopes(volume, block),
+        blocks,
+        fn_output_signature=(volume.dtype,) * 4,
+    )
+    value, *slopes = (tf.reshape(tf.reshape(x, [-1])[:count], shape) for x in found)
+    return value, lambda upstream: (None, *(upstream * slope for slope in slopes))
+
+
+def _value_and_slopes(volume, coordinates):
+    """Samples and their derivatives along D, H, W; beyond the border these are zero."""
+    shape = tf.unstack(tf.shape(volume))
+    base, places, within = 0, [], []
+    for coordinate, size in zip(coordinates, shape):
+        last = tf.cast(size - 1, coordinate.dtype)
         clamped = tf.clip_by_value(coordinate, 0, last)
-        lower = tf.stop_gradient(tf.minimum(tf.floor(clamped), last - 1))
+        lower = tf.minimum(tf.floor(clamped), last - 1)
         places.append(clamped - lower)
-        base = base * shape[axis] + tf.cast(lower, tf.int32)
-    flat = tf.reshape(tf.stop_gradient(volume), [-1])
-    return _interpolate(flat, base, [shape[1] * shape[2], shape[2], 1], places)
+        within.append(tf.cast(clamped == coordinate, coordinate.dtype))
+        base = base * size + tf.cast(lower, tf.int32)
+    flat = tf.reshape(volume, [-1])
+    offsets = [(a * shape[1] + b) * shape[2] + c for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    values, slopes = [tf.gather_nd(flat, (base + o)[:, tf.newaxis]) for o in offsets], []
+    for place in reversed(places):  # along W, then H, then D
+        rise = [high - low for low, high in zip(values[::2], values[1::2])]
+        values = _between(values, place)
+        slopes = [rise, *(_between(slope, place) for slope in slopes)]
+    return (values[0], *(slope[0] * inside for slope, inside in zip(slopes, within)))
 
 
-def _interpolate(flat, base, strides, places):
-    """Linear along the first axis between what the further axes give."""
-    if not strides:
-        return tf.gather(flat, base)
-    low = _interpolate(flat, base, strides[1:], places[1:])
-    high = _interpolate(flat, base + strides[0], strides[1:], places[1:])
-    return low + places[0] * (high - low)
+def _between(values, place):
+    """Linear interpolation of each two of the values."""
+    return [low + place * (high - low) for low, high in zip(values[::2], values[1::2])]
