@@ -330,15 +330,32 @@ def test_the_images_of_a_level_are_those_of_the_world(texture):
     affine[:3, 3] = [9, -4, 6]
     shift = np.array([4.0, 5, -6])
     images = level_images(texture, texture, np.array(SPACING), affine, shift, 10.0)
-    inner = tuple(slice(p, -p) for p in images.pad)
-    for found, mapping in (
-        (images.fixed, lambda q: apply_affine(np.linalg.inv(affine), q)),
-        (images.moving[inner], lambda q: q + shift),
+    before = apply_affine(images.frame.affine, -images.pad)
+    np.testing.assert_allclose(images.moving_frame.affine[:3, 3], before + shift)
+    for found, mapping, frame in (
+        (images.fixed, lambda q: apply_affine(np.linalg.inv(affine), q), images.frame),
+        (images.moving, lambda q: q, images.moving_frame),
     ):
-        expected = np.clip(pull(texture, mapping, images.frame).data, 0, 1)
+        expected = np.clip(pull(texture, mapping, frame).data, 0, 1)
         error = np.abs(found - expected)[3:-3, 3:-3, 3:-3]
         assert np.median(error) < 0.01 and np.mean(error > 0.05) < 0.05
         assert expected.std() > 0.2
+
+
+def test_the_moving_image_of_a_level_is_what_can_be_reached(texture):
+    """All of it within the margin, nothing beyond, and two voxels where nothing is in reach."""
+    margin, spacing = 15.0, np.array(SPACING)
+    for shift, name in (((0, 0, 0), "whole"), ((40, 0, -50), "part"), ((900, 0, 0), "none")):
+        images = level_images(texture, texture, spacing, np.eye(4), np.array(shift), margin)
+        fixed, seen = points_of(images.frame), points_of(images.moving_frame)
+        axes, inside = (0, 1, 2), points_of(texture.frame).reshape(-1, 3)
+        reach = np.array([fixed.min(axes) - margin, fixed.max(axes) + margin]) + shift
+        wanted = inside[((inside >= reach[0]) & (inside <= reach[1])).all(axis=1)]
+        if name == "none":
+            assert len(wanted) == 0 and min(images.moving.shape) == 2
+            continue
+        assert (wanted >= seen.min(axes) - 1e-6).all() and (wanted <= seen.max(axes) + 1e-6).all()
+        assert np.prod(seen.shape[:3]) < 1.5 * texture.data.size
 
 
 def test_a_plan_takes_all_steps():

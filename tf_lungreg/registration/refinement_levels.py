@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +27,9 @@ class LevelImages:
     Attributes:
         frame: the grid, with the network's axes, over what A makes of the fixed image.
         fixed: the fixed image after A, ``fixed(A⁻¹(q))``, (D, H, W) in [0, 1].
-        moving: the moving image on the same grid, continued by ``pad`` voxels at each end and
-            shifted by the initial translation; (D', H', W') in [0, 1].
-        pad: voxels.
+        moving: the moving image on the same grid, larger or smaller and shifted by the initial
+            translation; (D', H', W') in [0, 1].
+        pad: how many voxels it begins before the fixed image, fewer than 0 where it begins after.
         moving_frame: the moving image's grid in the world.
     """
 
@@ -97,18 +98,32 @@ def level_images(
         spacing: voxel size in mm along D, H, W.
         affine: A, (4, 4), RAS mm.
         translation: the initial translation, which comes after A.
-        margin: how far, in mm, the moving image is continued.
+        margin: how far beyond the grid, in mm, the moving image is of interest.
     """
     frame = _grid(affine @ fixed.frame.affine, fixed.frame.shape, spacing)
-    pad = np.ceil(margin / spacing).astype(int)
+    low, high = _reach(frame, moving.frame, translation, np.ceil(margin / spacing).astype(int))
     around = frame.affine.copy()
-    around[:3, 3] = apply_affine(frame.affine, -pad) + translation
-    moving_frame = Frame(np.array(frame.shape) + 2 * pad, around)
+    around[:3, 3] = apply_affine(frame.affine, low) + translation
+    moving_frame = Frame(high - low + 1, around)
     before = Frame(frame.shape, np.linalg.solve(affine, frame.affine))
     seen = at_once(
         *(partial(_resample, *each) for each in ((fixed, before), (moving, moving_frame)))
     )
-    return LevelImages(frame, *seen, pad, moving_frame)
+    return LevelImages(frame, *seen, -low, moving_frame)
+
+
+def _reach(frame: Frame, moving: Frame, translation: np.ndarray, pad: np.ndarray):
+    """First and last voxel of a grid, extended by ``pad``, between which the moving image lies.
+
+    What is farther out continues its border. There are two voxels at least along each axis.
+    """
+    corners = np.array(list(itertools.product(*((-0.5, n - 0.5) for n in moving.shape))))
+    world = apply_affine(moving.affine, corners) - translation
+    voxels = apply_affine(np.linalg.inv(frame.affine), world)
+    last = np.array(frame.shape) - 1 + pad
+    low = np.clip(np.floor(voxels.min(axis=0)).astype(int), -pad, last - 1)
+    high = np.clip(np.ceil(voxels.max(axis=0)).astype(int), low + 1, last)
+    return low, high
 
 
 def _resample(volume: Volume, frame: Frame) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +61,7 @@ class PairLoss:
         loss, gradient = _of_inverse(tf.constant(inverse), *constants)
         return float(loss), gradient.numpy()
 
-    @property
+    @cached_property
     def _constants(self) -> tuple:
         images, control = self.images, self.control
         vectors = (images.pad, control.step, control.frame.spacing)
