@@ -162,3 +162,19 @@ def test_the_card_says_how_to_use_it(address):
     card = RemoteModel(address).card
     assert card["settings"]["spacing"] == [7.5, 6.42, 6.42]
     assert json.loads(json.dumps(card)) == card
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "message"),
+    [
+        ("localhost:74135", {}, "PORT 1 to 65535"),
+        ("localhost:0", {}, "PORT 1 to 65535"),
+        ("localhost:1", {"name": ""}, "model-name"),
+        ("localhost:1", {"version": 10**30}, "model-version"),
+        ("localhost:1", {"timeout": float("nan")}, "timeout"),
+        ("localhost:1", {"timeout": -1}, "timeout"),
+    ],
+)
+def test_what_no_server_could_answer(address, more, message):
+    with pytest.raises(InputError, match=message):
+        RemoteModel(address, **more)

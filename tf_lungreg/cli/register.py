@@ -149,7 +149,7 @@ def _model(options: argparse.Namespace):
     number = version is not None and version.isdecimal()
     return RemoteModel(
         options.server,
-        options.model_name or NAME,
+        NAME if options.model_name is None else options.model_name,
         int(version) if number else version,
         options.tls,
         outputs=NEEDED,

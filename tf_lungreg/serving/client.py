@@ -24,7 +24,9 @@ from tf_lungreg.serving.wire import NAME, UNLIMITED, plain, read_pem
 
 _MEANING = {
     grpc.StatusCode.UNAVAILABLE: "no server answers there",
-    grpc.StatusCode.NOT_FOUND: "does not serve that model or version",
+    grpc.StatusCode.NOT_FOUND: (
+        "does not serve that model or version; see --model-name and --model-version"
+    ),
     grpc.StatusCode.DEADLINE_EXCEEDED: "no answer within {timeout:g} s",
     grpc.StatusCode.INVALID_ARGUMENT: "refuses the request",
     grpc.StatusCode.FAILED_PRECONDITION: "cannot do that",
@@ -84,6 +86,7 @@ class RemoteModel:
         timeout: float = 600,
         outputs: Sequence[str] | None = None,
     ):
+        _check(name, version, timeout)
         self._address, self._name, self._version = address, name, version
         self._tls, self._timeout, self._outputs = tls, timeout, outputs
         channel = _channel(address, tls)
@@ -167,10 +170,20 @@ class RemoteModel:
         )
 
 
+def _check(name, version, timeout) -> None:
+    """Refuses what no server could answer."""
+    if not name:
+        raise InputError("model-name: the name of a model on the server is needed, not ''.")
+    if isinstance(version, int) and not 0 <= version < 2**63:
+        raise InputError(f"model-version: 0 to {2**63 - 1} is needed, not {version}.")
+    if not 0 < timeout < float("inf"):
+        raise InputError(f"timeout: seconds, more than 0, are needed, not {timeout}.")
+
+
 def _channel(address: str, tls: str | os.PathLike | None) -> grpc.Channel:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"server: HOST:PORT is needed, not {address!r}.")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"server: HOST:PORT is needed, PORT 1 to 65535, not {address!r}.")
     options = (
         *UNLIMITED,
         ("grpc.lb_policy_name", "round_robin"),
