@@ -141,6 +141,23 @@ def check_folder(path: str | os.PathLike) -> None:
             raise InputError(f"{name}: is a file; the name of a folder is needed.")
 
 
+def check_no_results(path: str | os.PathLike, overwrite: bool, names: Collection[str]) -> None:
+    """Refuses a folder in which results are already, whatever else it holds.
+
+    Args:
+        path: the folder.
+        overwrite: whether results that are there may be replaced.
+        names: the results' files.
+
+    Raises:
+        InputError: the folder may not be written.
+    """
+    check_folder(path)
+    taken = [Path(path, name) for name in names if Path(path, name).exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]}: already exists; choose another folder, or --overwrite.")
+
+
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ RAS millimetres; LPS appears only in :func:`ras_to_lps`, for ITK files.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -50,6 +51,12 @@ class Frame:
     def center(self) -> np.ndarray:
         """World position of the volume's centre, RAS mm, shape (3,)."""
         return apply_affine(self.affine, (np.array(self.shape) - 1) / 2)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """The outer corners of the outermost voxels, RAS mm, shape (8, 3)."""
+        ends = itertools.product(*((-0.5, n - 0.5) for n in self.shape))
+        return apply_affine(self.affine, np.array(list(ends)))
 
     def voxel_to(self, other: Frame) -> np.ndarray:
         """The (4, 4) matrix from this frame's voxel coordinates to ``other``'s."""

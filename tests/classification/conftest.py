@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from tf_lungreg.cli import main
 from tf_lungreg.data.io import Volume, save_volume
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
@@ -13,6 +14,7 @@ from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import write_displacement
 
 LOW, HIGH = np.array([-90.0, -70.0, -120.0]), np.array([80.0, 60.0, 100.0])  # the lungs, RAS mm
+FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()
 SMALL = {"epochs": 30, "learning_rate": 3e-3, "filters": 4, "hidden": 16}
 
 
@@ -68,12 +70,21 @@ def write_cohort(folder, diagnoses, columns=("mask", "truth")):
     return folder
 
 
+def train_classifier(cohort, out):
+    """The folder of a classifier, trained shortly on a cohort's true displacements."""
+    words = ["classify", "train", "--cohort", str(cohort), "--method", "truth", "--out", str(out)]
+    assert main([*words, *FLAGS]) == 0
+    return out
+
+
 @pytest.fixture(scope="session")
 def tools():
     return SimpleNamespace(
         make_frame=make_frame,
         make_patient=make_patient,
         write_cohort=write_cohort,
+        train_classifier=train_classifier,
+        flags=FLAGS,
         small=SMALL,
         low=LOW,
         high=HIGH,

@@ -12,7 +12,6 @@ from tf_lungreg.data.cohort import load_cohort, split_patients
 from tf_lungreg.data.io import save_volume
 from tf_lungreg.export.classifier import load_classifier
 
-FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()
 DIAGNOSES = ["healthy", "ssc", "ssc"] * 5
 
 
@@ -22,11 +21,8 @@ def cohort(tools, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def classifier(cohort, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "ild"
-    words = ["classify", "train", "--cohort", str(cohort), "--method", "truth", "--out", str(out)]
-    assert main([*words, *FLAGS]) == 0
-    return out
+def classifier(tools, cohort, tmp_path_factory):
+    return tools.train_classifier(cohort, tmp_path_factory.mktemp("runs") / "ild")
 
 
 def test_train_and_predict(cohort, classifier, capsys):
@@ -67,10 +63,10 @@ def test_the_saved_model_refuses_what_is_not_finite(classifier):
     assert json.loads(card) == loaded.card
 
 
-def test_evaluate_gives_table_3_and_registers_once(cohort, tmp_path, capsys, monkeypatch):
+def test_evaluate_gives_table_3_and_registers_once(tools, cohort, tmp_path, capsys, monkeypatch):
     out, kept = tmp_path / "out", tmp_path / "kept"
     words = ["classify", "evaluate", "--cohort", str(cohort), "--methods", "truth,unregistered"]
-    words += ["--out", str(out), "--deformations", str(kept), *FLAGS]
+    words += ["--out", str(out), "--deformations", str(kept), *tools.flags]
     assert main(words) == 0
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     rows = results["table3"]
@@ -119,7 +115,7 @@ def test_images_are_registered_as_in_the_training(cohort, tmp_path, capsys):
 def test_patients_who_do_not_suffice(tools, tmp_path, capsys, diagnoses, message):
     cohort = tools.write_cohort(tmp_path / "cohort", diagnoses)
     words = ["classify", "train", "--cohort", str(cohort), "--method", "truth"]
-    assert main([*words, "--out", str(tmp_path / "ild"), *FLAGS]) == 2
+    assert main([*words, "--out", str(tmp_path / "ild"), *tools.flags]) == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.err.count("\n") == 1
     assert not (tmp_path / "ild").exists()
@@ -128,7 +124,7 @@ def test_patients_who_do_not_suffice(tools, tmp_path, capsys, diagnoses, message
 def test_a_cohort_without_truth(tools, tmp_path, capsys):
     cohort = tools.write_cohort(tmp_path / "cohort", DIAGNOSES[:9], columns=("mask",))
     words = ["classify", "evaluate", "--cohort", str(cohort), "--methods", "truth"]
-    assert main([*words, "--out", str(tmp_path / "out"), *FLAGS]) == 2
+    assert main([*words, "--out", str(tmp_path / "out"), *tools.flags]) == 2
     assert "no truth for" in capsys.readouterr().err
 
 

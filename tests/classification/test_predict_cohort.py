@@ -7,7 +7,6 @@ import pytest
 
 from tf_lungreg.cli import main
 
-FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()
 DIAGNOSES = ["healthy", "ssc", "ssc"] * 3
 PREDICT = ["classify", "predict", "--model"]
 
@@ -18,11 +17,8 @@ def cohort(tools, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def classifier(cohort, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "ild"
-    words = ["classify", "train", "--cohort", str(cohort), "--method", "truth", "--out", str(out)]
-    assert main([*words, *FLAGS]) == 0
-    return str(out)
+def classifier(tools, cohort, tmp_path_factory):
+    return str(tools.train_classifier(cohort, tmp_path_factory.mktemp("runs") / "ild"))
 
 
 def test_the_answers_are_those_of_each_patient_alone(cohort, classifier, tmp_path, capsys):

@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tf_lungreg.benchmark import paper
-from tf_lungreg.classification.patients import load_patients
+from tf_lungreg.classification.patients import PREDICTIONS, load_patients
 from tf_lungreg.classification.run import find_registrations, run_row
 from tf_lungreg.classification.training import ClassifierSettings
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.data.tables import write_table
-from tf_lungreg.errors import InputError
 from tf_lungreg.export.classifier import export_classifiers
-from tf_lungreg.files import check_folder, write_json, write_text
+from tf_lungreg.files import check_folder, check_no_results, write_json, write_text
 from tf_lungreg.versions import software
 
-RESULTS = ("results.json", "results.md", "predictions.csv")
+RESULTS = ("results.json", "results.md", PREDICTIONS)
 DEFORMATIONS = "deformations"
 
 
@@ -97,12 +96,7 @@ def evaluate(
     """
     out = Path(out)
     folder = out / DEFORMATIONS if deformations is None else Path(deformations)
-    check_folder(out), check_folder(folder)
-    taken = [name for name in RESULTS if (out / name).exists()]
-    if taken and not overwrite:
-        raise InputError(
-            f"{out / taken[0]}: already exists; choose another folder, or --overwrite."
-        )
+    check_no_results(out, overwrite, RESULTS), check_folder(folder)
     patients = load_patients(cohort, settings.seed, settings.folds)
     registrations = find_registrations(methods, models, window)
     rows, predictions = {}, []
@@ -112,7 +106,7 @@ def evaluate(
         rows[name] = {"accuracy": accuracy, **outcome.results}
         predictions += outcome.predictions
     results = {"table3": rows, "record": _record(command, settings.seed)}
-    write_table(out / "predictions.csv", predictions, overwrite=True)
+    write_table(out / PREDICTIONS, predictions, overwrite=True)
     write_text(out / "results.md", markdown(results))
     write_json(out / "results.json", results)
     return results

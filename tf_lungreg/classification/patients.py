@@ -14,6 +14,7 @@ from tf_lungreg.data.tables import NOT_AVAILABLE
 from tf_lungreg.errors import InputError
 
 ILL = "ssc"
+PREDICTIONS = "predictions.csv"  # the table with an answer a row
 
 
 @dataclass(frozen=True, eq=False)

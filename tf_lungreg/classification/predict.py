@@ -15,20 +15,18 @@ from tf_lungreg.classification.deformations import TRUTH, sample_pairs
 from tf_lungreg.classification.features import make_features, same_voxels, sample
 from tf_lungreg.classification.measures import THRESHOLD
 from tf_lungreg.classification.occlusion import occlusion_map, paint_map
-from tf_lungreg.classification.patients import ILL
+from tf_lungreg.classification.patients import ILL, PREDICTIONS
 from tf_lungreg.classification.report import MAP, PAGE, write_report
 from tf_lungreg.data.cohort import load_cohort, phase_pairs
 from tf_lungreg.data.io import load_mask, load_volume
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.classifier import ExportedClassifier, load_classifier
-from tf_lungreg.files import check_folder
+from tf_lungreg.files import check_folder, check_no_results
 from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement
-
-PREDICTIONS = "predictions.csv"
 
 
 def predict(
@@ -65,7 +63,7 @@ def predict(
     if (displacement is None) == (fixed is None) or (fixed is None) != (moving is None):
         raise InputError("a displacement, or a fixed and a moving image, are needed.")
     if out is not None:
-        _check_free(out, (MAP, PAGE), overwrite)
+        check_no_results(out, overwrite, (MAP, PAGE))
     classifier = load_classifier(model)
     settings = classifier.card["settings"]
     mask = _find_mask(classifier, fixed_mask)
@@ -122,7 +120,7 @@ def predict_cohort(
     if deformations is not None:
         check_folder(deformations)
     if out is not None:
-        _check_free(out, (PREDICTIONS,), overwrite)
+        check_no_results(out, overwrite, (PREDICTIONS,))
     classifier, listed = load_classifier(model), load_cohort(cohort)
     settings, pairs = classifier.card["settings"], phase_pairs(listed)
     for fixed, _ in pairs:
@@ -152,14 +150,6 @@ def predict_cohort(
     if out is not None:
         write_table(Path(out) / PREDICTIONS, rows, overwrite=True)
     return rows
-
-
-def _check_free(out, names, overwrite: bool) -> None:
-    """Refuses, before long work, a folder that cannot be one or has results already."""
-    check_folder(out)
-    taken = [Path(out, name) for name in names if Path(out, name).exists()]
-    if taken and not overwrite:
-        raise InputError(f"{taken[0]}: already exists; choose another folder, or --overwrite.")
 
 
 def _answer(probability) -> dict:

@@ -190,7 +190,8 @@ def _predict(options: argparse.Namespace) -> None:
 def _predict_cohort(options: argparse.Namespace) -> None:
     if options.fixed_mask:
         raise InputError("--fixed-mask: the cohort's images.tsv names the masks.")
-    from tf_lungreg.classification.predict import PREDICTIONS, predict_cohort
+    from tf_lungreg.classification.patients import PREDICTIONS
+    from tf_lungreg.classification.predict import predict_cohort
 
     rows = predict_cohort(
         options.model,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
 from tf_lungreg.data.tables import match_landmarks, read_landmarks
 from tf_lungreg.errors import InputError
-from tf_lungreg.geometry import Frame, apply_affine
+from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.lung_mask import lung_mask
 
 
@@ -103,9 +102,7 @@ def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    corners = np.array(list(itertools.product(*[(-0.5, n - 0.5) for n in frame.shape])))
-    world = apply_affine(frame.affine, corners)
-    return world.min(axis=0), world.max(axis=0)
+    return frame.corners.min(axis=0), frame.corners.max(axis=0)
 
 
 def _checksum(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -117,9 +116,7 @@ def _reach(frame: Frame, moving: Frame, translation: np.ndarray, pad: np.ndarray
 
     What is farther out continues its border. There are two voxels at least along each axis.
     """
-    corners = np.array(list(itertools.product(*((-0.5, n - 0.5) for n in moving.shape))))
-    world = apply_affine(moving.affine, corners) - translation
-    voxels = apply_affine(np.linalg.inv(frame.affine), world)
+    voxels = apply_affine(np.linalg.inv(frame.affine), moving.corners - translation)
     last = np.array(frame.shape) - 1 + pad
     low = np.clip(np.floor(voxels.min(axis=0)).astype(int), -pad, last - 1)
     high = np.clip(np.ceil(voxels.max(axis=0)).astype(int), low + 1, last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +43,7 @@ class WorldTransform:
     def deformation_over(self, frame: Frame) -> DisplacementField:
         """N on a grid that holds ``A(frame)``, for programs for which d is 0 outside a field."""
         grid = self.deformation.frame
-        ends = itertools.product(*[(-0.5, n - 0.5) for n in frame.shape])
-        corners = apply_affine(self.affine, apply_affine(frame.affine, np.array(list(ends))))
+        corners = apply_affine(self.affine, frame.corners)
         voxels = apply_affine(np.linalg.inv(grid.affine), corners)
         before = np.maximum(0, np.ceil(-voxels.min(axis=0))).astype(int)
         after = np.ceil(voxels.max(axis=0)).astype(int) - (np.array(grid.shape) - 1)
