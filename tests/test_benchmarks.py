@@ -67,6 +67,29 @@ def test_every_section_and_their_merging(pair, tmp_path):
     assert str(pair.parent) not in page
 
 
+def test_the_known_deformation_makes_one_image_of_the_other(pair, tmp_path):
+    script = str(ROOT / "benchmarks" / "known_deformation.py")
+    words = ["--data", str(pair), "--role", "fixed", "--noise", "0", "--amount", "0.7"]
+    command = [sys.executable, script, *words, "--out", str(tmp_path / "known")]
+    subprocess.run(command, check=True, timeout=600)
+    images = [nib.load(tmp_path / "known" / f"{n}.nii.gz") for n in ("baseline", "followup")]
+    table = np.genfromtxt(tmp_path / "known" / "landmarks.csv", delimiter=",", skip_header=1)
+    points = table[:, 1:4], table[:, 4:]
+    assert np.linalg.norm(points[1] - points[0], axis=1).max() > 5
+    values = [
+        ndimage.map_coordinates(
+            image.get_fdata(),
+            (np.linalg.inv(image.affine) @ np.c_[place, np.ones(len(place))].T)[:3],
+            order=3,
+        )
+        for image, place in zip([*images, images[1]], [*points, 2 * points[0] - points[1]])
+    ]
+    there, elsewhere = (np.median(np.abs(values[0] - other)) for other in values[1:])
+    assert there < 0.25 * elsewhere, (there, elsewhere)
+    again = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=600)
+    assert again.returncode == 2 and "Traceback" not in again.stderr
+
+
 @pytest.mark.parametrize(
     "words, expected",
     [(("--only", "other"), "--only"), (("--only", "registration"), "--data")],

@@ -29,7 +29,12 @@ from tf_lungreg.registration.refinement_levels import (
     level_spacings,
     prepare,
 )
-from tf_lungreg.registration.refinement_loss import PairLoss, image_term, window_matrices
+from tf_lungreg.registration.refinement_loss import (
+    PairLoss,
+    image_term,
+    window_matrices,
+    windowed,
+)
 from tf_lungreg.registration.sampling import Sampler, world_points
 from tf_lungreg.registration.transform import WorldTransform, world_affine
 
@@ -225,8 +230,8 @@ class _Course:
 
 def _image_term(transform: WorldTransform, images: LevelImages, sampler: Sampler) -> float:
     warped = _warp(sampler, transform, images.frame, images.moving_frame)
-    volumes = [tf.constant(volume) for volume in (images.fixed, warped)]
-    return float(image_term(*volumes, window_matrices(images.frame.shape)))
+    windows = window_matrices(images.frame.shape)
+    return float(image_term(windowed(tf.constant(images.fixed), windows), warped, windows))
 
 
 def _warp(sampler: Sampler, transform: WorldTransform, frame: Frame, moving: Frame) -> np.ndarray:

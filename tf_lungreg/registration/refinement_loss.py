@@ -25,6 +25,8 @@ NOISE = (
 ROUGHNESS = 0.05  # weight of the deformation's squared gradient
 FOLDING = 1.0  # weight of the folding term
 
+Windowed = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # a volume, its windows' means and variances
+
 _BLOCK = 2**15  # samples at a time: their many arrays then stay in the cache
 
 
@@ -46,7 +48,7 @@ class PairLoss:
 
     def of_logits(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss for Φ's logits, (d, h, w, 3), and its gradient."""
-        loss, gradient = _of_logits(tf.constant(logits), *self._constants)
+        loss, gradient = _of_logits(tf.constant(logits), self._fixed, *self._constants)
         return float(loss), gradient.numpy()
 
     def of_inverse(self, inverse: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
@@ -57,16 +59,20 @@ class PairLoss:
                 A is right.
             logits: of Φ.
         """
-        constants = (tf.constant(logits), *self._constants)
+        constants = (tf.constant(logits), self._fixed[0], *self._constants)
         loss, gradient = _of_inverse(tf.constant(inverse), *constants)
         return float(loss), gradient.numpy()
+
+    @cached_property
+    def _fixed(self) -> Windowed:
+        return windowed(tf.constant(self.images.fixed), self._constants[-1])
 
     @cached_property
     def _constants(self) -> tuple:
         images, control = self.images, self.control
         vectors = (images.pad, control.step, control.frame.spacing)
         return (
-            *(tf.constant(volume) for volume in (images.fixed, images.moving)),
+            tf.constant(images.moving),
             *(tf.constant(vector, tf.float32) for vector in vectors),
             control.matrices,
             window_matrices(images.frame.shape),
@@ -75,11 +81,11 @@ class PairLoss:
 
 _LOGITS, _INVERSE = tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([3, 4])
 _VOLUME, _VECTOR, _MATRIX = (tf.TensorSpec(shape) for shape in ([None] * 3, [3], [None] * 2))
-_CONSTANTS = [_VOLUME, _VOLUME, _VECTOR, _VECTOR, _VECTOR, [_MATRIX] * 3, [_MATRIX] * 3]
+_CONSTANTS = [_VOLUME, _VECTOR, _VECTOR, _VECTOR, [_MATRIX] * 3, [_MATRIX] * 3]
 
 
 # For volumes of any size: tracing takes as long as many steps.
-@tf.function(input_signature=[_LOGITS, *_CONSTANTS])
+@tf.function(input_signature=[_LOGITS, (_VOLUME,) * 3, *_CONSTANTS])
 def _of_logits(logits, fixed, *constants):
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -87,12 +93,13 @@ def _of_logits(logits, fixed, *constants):
     return loss, tape.gradient(loss, logits)
 
 
-@tf.function(input_signature=[_INVERSE, _LOGITS, *_CONSTANTS])
+@tf.function(input_signature=[_INVERSE, _LOGITS, _VOLUME, *_CONSTANTS])
 def _of_inverse(inverse, logits, fixed, *constants):
     with tf.GradientTape() as tape:
         tape.watch(inverse)
         grid = ops.affine_grid(inverse[tf.newaxis], tf.shape(fixed))[0]
-        loss = _loss(sample(fixed, tf.unstack(grid, axis=-1)), logits, *constants)
+        moved = sample(fixed, tf.unstack(grid, axis=-1))
+        loss = _loss(windowed(moved, constants[-1]), logits, *constants)
     return loss, tape.gradient(loss, inverse)
 
 
@@ -104,24 +111,31 @@ def _loss(fixed, logits, moving, pad, step, spacing, matrices, windows):
     return image_term(fixed, warped, windows) + smooth
 
 
-def image_term(fixed: tf.Tensor, warped: tf.Tensor, windows) -> tf.Tensor:
+def windowed(volume: tf.Tensor, windows) -> Windowed:
+    """A volume (D, H, W), and its mean and variance in each window.
+
+    Args:
+        volume: in [0, 1].
+        windows: of :func:`window_matrices`.
+    """
+    mean = separable(volume, windows)
+    return volume, mean, tf.nn.relu(separable(volume**2, windows) - mean**2)
+
+
+def image_term(fixed: Windowed, warped: tf.Tensor, windows) -> tf.Tensor:
     """``1 - mean(cov² / ((var + NOISE) (var + NOISE)))`` over the windows.
 
     What :func:`tf_lungreg.losses.ncc` is, but for ``NOISE``, which is far larger than its floor: a
     pair alone has no other pairs to average out what noise pulls at.
 
     Args:
-        fixed: (D, H, W) in [0, 1].
-        warped: the same shape.
+        fixed: of :func:`windowed`; where it stays as it is, all its steps share that.
+        warped: (D, H, W) in [0, 1], as the fixed volume.
         windows: of :func:`window_matrices`.
     """
-    means = [separable(volume, windows) for volume in (fixed, warped)]
-    covariance = separable(fixed * warped, windows) - means[0] * means[1]
-    variances = [
-        tf.nn.relu(separable(volume**2, windows) - mean**2)
-        for volume, mean in zip((fixed, warped), means)
-    ]
-    return 1 - tf.reduce_mean(covariance**2 / ((variances[0] + NOISE) * (variances[1] + NOISE)))
+    (fixed, mean, variance), (_, other, spread) = fixed, windowed(warped, windows)
+    covariance = separable(fixed * warped, windows) - mean * other
+    return 1 - tf.reduce_mean(covariance**2 / ((variance + NOISE) * (spread + NOISE)))
 
 
 def window_matrices(shape) -> list[tf.Tensor]:
