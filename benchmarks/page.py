@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from growth import measured, power_law
+
+GROWTH_FIGURE = "images/growth.png"  # beside the page
+
 
 def make_page(results: dict) -> str:
     """Markdown, a section for each that was measured.
@@ -64,22 +68,59 @@ def _warp(rows):
 
 
 def _forward(rows):
-    body = []
-    for row in rows:
-        rate = row.get("convolutions")
-        body.append(
-            [
-                row["preset"],
-                _size(row["shape"]),
-                f"{row['seconds']:.3f}",
-                _number(rate and rate / 1e9, "{:.0f}"),
-                f"{row['matrix_product'] / 1e9:.0f}",
-                _number(rate and 100 * rate / row["matrix_product"], "{:.0f} %"),
-            ]
-        )
+    body = [
+        [
+            row["preset"],
+            _size(row["shape"]),
+            f"{row['seconds']:.3f}",
+            f"{row['convolutions'] / 1e9:.0f}",
+            f"{row['matrix_product'] / 1e9:.0f}",
+            f"{100 * row['convolutions'] / row['matrix_product']:.0f} %",
+        ]
+        for row in rows
+    ]
     head = ["preset", "volume", "seconds", "convolutions (GFLOP/s)"]
     table = _table([*head, "matrix product (GFLOP/s)", "ratio"], body)
-    return f"{table}\n\nThe rate is counted for networks with all maps at the full resolution."
+    return f"{table}\n\nThe rate counts the convolutions' operations in the time of the whole pass."
+
+
+def _growth(rows):
+    body = [
+        [
+            row["preset"],
+            f"{row['size']}³",
+            f"{row['seconds']:.3f}",
+            f"{row['memory'] / 1e9:.2f}",
+            f"{row['added'] / 1e9:.2f}",
+        ]
+        for each in measured(rows).values()
+        for row in each
+    ]
+    head = ["preset", "volume", "seconds", "peak memory (GB)", "of which the pass (GB)"]
+    laws = [
+        [name, *(f"voxels^{law[1]:.2f}" if law else "" for law in _laws(each))]
+        for name, each in measured(rows).items()
+    ]
+    text = [
+        "One forward pass, each size in a process of its own. The pass's memory is what comes on "
+        "top of a process that has passed a small volume.",
+        _table(head, body),
+        "Laws through the largest sizes of each, four at most:",
+        _table(["preset", "time", "memory of the pass"], laws),
+        f"![Time and memory over the volume, log scales]({GROWTH_FIGURE})",
+    ]
+    left_out = [
+        f"{row['preset']} at {', '.join(f'{size}³' for size in row['sizes'])} ({row['left_out']})"
+        for row in rows
+        if "left_out" in row
+    ]
+    if left_out:
+        text.insert(2, f"Left out, with the reason of the smallest: {'; '.join(left_out)}.")
+    return "\n\n".join(text)
+
+
+def _laws(rows):
+    return [power_law(rows, cost) for cost in ("seconds", "added")]
 
 
 def _registration(rows):
@@ -152,6 +193,7 @@ def _serving(rows):
 SECTIONS = {
     "warp": _warp,
     "forward": _forward,
+    "growth": _growth,
     "registration": _registration,
     "training": _training,
     "serving": _serving,

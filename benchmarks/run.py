@@ -19,10 +19,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from page import SECTIONS, make_page
+from page import GROWTH_FIGURE, SECTIONS, make_page
 
 from tf_lungreg.errors import USER_ERRORS, InputError
-from tf_lungreg.files import write_json, write_text
+from tf_lungreg.files import replacing, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -49,6 +49,19 @@ def measure_forward(options: argparse.Namespace) -> list[dict]:
     if options.quick:
         return [forward.measure("small", TINY, options.runs)]
     return [forward.measure(preset, None, options.runs) for preset in PRESETS]
+
+
+def measure_growth(options: argparse.Namespace) -> list[dict]:
+    """How the forward pass grows with the volume; draws the figure as well."""
+    import growth
+
+    if options.quick:
+        rows = growth.measure(("small",), (16, 24), options.runs)
+    else:
+        rows = growth.measure(runs=options.runs)
+    with replacing(options.out / GROWTH_FIGURE) as temporary:
+        growth.growth_figure(rows).savefig(temporary, dpi=90)
+    return rows
 
 
 def measure_registration(options: argparse.Namespace) -> list[dict]:
@@ -101,6 +114,7 @@ def measure_serving(options: argparse.Namespace) -> list[dict]:
 MEASURES = {
     "warp": measure_warp,
     "forward": measure_forward,
+    "growth": measure_growth,
     "registration": measure_registration,
     "training": measure_training,
     "serving": measure_serving,

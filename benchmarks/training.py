@@ -24,7 +24,6 @@ from forward import convolution_operations, matrix_product_rate, print_rates, se
 from tf_lungreg import losses
 from tf_lungreg.data.pairs import stack_images, training_pairs
 from tf_lungreg.models import build_registration_model, find_preset
-from tf_lungreg.models.presets import EncoderDecoder
 
 _IMAGES = 4  # from which pairs are drawn
 
@@ -101,8 +100,7 @@ def measure(
     Returns:
         ``preset``, ``shape``, ``batch``; in seconds ``forward``, ``backward``, ``update``, each
         the time up to its end, and ``input`` of a batch; ``waiting``, a share; and in operations a
-        second ``convolutions``, of networks with all maps at the full resolution, and
-        ``matrix_product``.
+        second ``convolutions`` and ``matrix_product``.
     """
     settings = find_preset(preset)
     shape, count = tuple(shape or settings.shape), batch or settings.batch
@@ -118,10 +116,8 @@ def measure(
     row["waiting"] = waiting_share(parts["update"], batches, runs)
     row["input"] = statistics.median(seconds(lambda: next(batches), runs))
     product.append(matrix_product_rate())
-    if isinstance(settings.network, EncoderDecoder):
-        # Backward, each convolution is done once for its input and once for its kernel.
-        operations = convolution_operations(model, count * shape[0] * shape[1] * shape[2])
-        row["convolutions"] = 3 * operations / row["update"]
+    # Backward, each convolution is done once for its input and once for its kernel.
+    row["convolutions"] = 3 * convolution_operations(model, (count, *shape)) / row["update"]
     named = {"preset": preset, "shape": list(shape), "batch": count}
     return {**named, **row, "matrix_product": statistics.mean(product)}
 
