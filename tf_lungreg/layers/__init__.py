@@ -10,7 +10,11 @@ from tf_lungreg.layers.matching import (
     FittedAffine,
     LocalCorrelation3D,
 )
-from tf_lungreg.layers.normalization import instance_normalization
+from tf_lungreg.layers.normalization import (
+    InstanceNormalization,
+    instance_normalization,
+    normalize,
+)
 from tf_lungreg.layers.resampling import LinearUpsampling3D
 from tf_lungreg.layers.transformer import (
     AffineGrid,
@@ -35,6 +39,7 @@ __all__ = [
     "FittedAffine",
     "GridComposition",
     "IdentityAffine",
+    "InstanceNormalization",
     "LinearUpsampling3D",
     "LocalCorrelation3D",
     "SpatialGradients",
@@ -42,4 +47,5 @@ __all__ = [
     "SqueezeExcitation3D",
     "UnitSpatialGradients",
     "instance_normalization",
+    "normalize",
 ]
