@@ -10,11 +10,7 @@ from tf_lungreg.layers.matching import (
     FittedAffine,
     LocalCorrelation3D,
 )
-from tf_lungreg.layers.normalization import (
-    InstanceNormalization,
-    instance_normalization,
-    normalize,
-)
+from tf_lungreg.layers.normalization import instance_normalization
 from tf_lungreg.layers.resampling import LinearUpsampling3D
 from tf_lungreg.layers.transformer import (
     AffineGrid,
@@ -39,7 +35,6 @@ __all__ = [
     "FittedAffine",
     "GridComposition",
     "IdentityAffine",
-    "InstanceNormalization",
     "LinearUpsampling3D",
     "LocalCorrelation3D",
     "SpatialGradients",
@@ -47,5 +42,4 @@ __all__ = [
     "SqueezeExcitation3D",
     "UnitSpatialGradients",
     "instance_normalization",
-    "normalize",
 ]

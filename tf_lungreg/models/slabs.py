@@ -12,12 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from tf_lungreg.layers import (
-    InstanceNormalization,
-    SpatialGradients,
-    SqueezeExcitation3D,
-    normalize,
-)
+from tf_lungreg.layers import SpatialGradients, SqueezeExcitation3D
+from tf_lungreg.layers.normalization import InstanceNormalization, normalize
 from tf_lungreg.models.maps import Maps, maps_in_file, maps_in_memory, moments
 
 
