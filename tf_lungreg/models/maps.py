@@ -19,8 +19,9 @@ from tf_lungreg.errors import InputError
 _BYTES = 4  # of a float32
 
 # What a slab takes while a layer works on it, as a multiple of its input and output: the maps
-# before and after what is computed on reading, padding, and the convolution's own workspace.
-_COPIES = 4
+# before and after what is computed on reading, padding, and the convolution's own workspace. It is
+# measured, with the preset paper in thin and in deep slabs (docs/registration.md).
+_COPIES = 6
 
 
 @dataclass(frozen=True)
