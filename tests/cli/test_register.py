@@ -23,6 +23,7 @@ def model(tmp_path_factory):
         layer = network.get_layer(name)
         layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
     settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
+    settings.update(affine=True, deformable=True)
     return export_model(network, tmp_path_factory.mktemp("models") / "m", {"settings": settings})
 
 
@@ -78,6 +79,24 @@ def test_every_flag(images, model, capsys):
     assert main(words.split()) == 2  # the folder exists
 
 
+def test_in_slabs_it_is_the_same(images, model):
+    words = ["register", "fixed.nii.gz", "moving.nii.gz", "--model", str(model), "--out"]
+    assert main([*words, "whole"]) == 0
+    assert main([*words, "slabs", "--memory", "0.0005"]) == 0
+    fields = [nib.load(f"{out}/displacement.nii.gz").get_fdata() for out in ("whole", "slabs")]
+    assert np.abs(fields[0]).max() > 1  # mm
+    np.testing.assert_allclose(*fields, atol=1e-3)
+    settings = json.loads((images / "slabs" / "metrics.json").read_text())["settings"]
+    assert settings["memory"] == 0.0005
+
+
+def test_a_word_that_is_no_number_of_gb(images, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["register", "fixed.nii.gz", "moving.nii.gz", "--memory", "4GB"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.fixture
 def no_pretrained(monkeypatch):
     monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
@@ -100,6 +119,14 @@ def no_pretrained(monkeypatch):
         ("fixed.nii.gz moving.nii.gz --out fixed.nii.gz", "is a file"),
         ("fixed.nii.gz moving.nii.gz --out fixed.nii.gz/x", "fixed.nii.gz: is a file"),
         (f"fixed.nii.gz moving.nii.gz --out out --refine {10**20}", "100000 is the most"),
+        ("fixed.nii.gz moving.nii.gz --out out --memory 0", "memory: GB, a number above 0"),
+        ("fixed.nii.gz moving.nii.gz --out out --memory nan", "memory: GB, a number above 0"),
+        ("fixed.nii.gz moving.nii.gz --out out --memory inf", "memory: GB, a number above 0"),
+        (
+            "fixed.nii.gz moving.nii.gz --out out --memory 1 --model none --refine 1",
+            "memory: goes with an exported model",
+        ),
+        ("fixed.nii.gz moving.nii.gz --out out --memory 1 --server localhost:1", "--memory"),
         ("--pairs none.csv", "none.csv: no such file"),
         ("fixed.nii.gz moving.nii.gz --pairs pairs.csv", "images belongs in the table"),
     ],

@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="center",
         help="lay the volumes' centres upon each other first (default), or leave them",
     )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="run the network layer by layer in slabs, its maps in temporary files, with about so "
+        "much memory for the work on a slab (default: all at once)",
+    )
     server = parser.add_argument_group("network on a server (tf-lungreg serve, TensorFlow Serving)")
     server.add_argument("--server", metavar="HOST:PORT", help="in place of --model")
     server.add_argument("--model-name", help="on the server (default: lungreg)")
@@ -142,6 +149,8 @@ def _model(options: argparse.Namespace):
         return options.model
     if options.model is not None:
         raise InputError("--model and --server: one of the two is needed.")
+    if options.memory is not None:
+        raise InputError("--memory: the network on a server runs in the server's.")
     from tf_lungreg.serving.client import NEEDED, RemoteModel
     from tf_lungreg.serving.wire import NAME
 
@@ -164,6 +173,7 @@ def _settings(options: argparse.Namespace) -> dict:
         "init": options.init,
         "mask": options.mask,
         "refine": options.refine,
+        "memory": options.memory,
     }
 
 

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 from tf_lungreg.export.reading import find_model, read_card, read_weights
+from tf_lungreg.export.rebuilding import rebuild_model
 from tf_lungreg.export.writing import export_model
-from tf_lungreg.models import model_of_settings
-from tf_lungreg.models.weights import assign_weights
 
 
 def renew_model(path: str | os.PathLike, base: str | os.PathLike) -> Path:
@@ -26,6 +25,5 @@ def renew_model(path: str | os.PathLike, base: str | os.PathLike) -> Path:
     """
     version = find_model(path)
     card = read_card(version)
-    model = model_of_settings(card["settings"])
-    assign_weights(model, read_weights(version), str(version))
+    model = rebuild_model(card, read_weights(version), str(version))
     return export_model(model, base, card)

@@ -31,9 +31,12 @@ class SqueezeExcitation3D(tf.keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (batch, D, H, W, C) to the same shape."""
-        means = tf.reduce_mean(inputs, axis=(1, 2, 3))  # (batch, C)
-        weights = self.excite(self.squeeze(means))
+        weights = self.channel_weights(tf.reduce_mean(inputs, axis=(1, 2, 3)))
         return inputs * weights[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
+
+    def channel_weights(self, means):
+        """What each channel is scaled by, (batch, C), from the means of all, (batch, C)."""
+        return self.excite(self.squeeze(means))
 
     def get_config(self):
         """The arguments of the constructor."""

@@ -9,9 +9,12 @@ import tensorflow as tf
 try:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its end-of-life notice, on every import
-        from tensorflow_addons.layers import InstanceNormalization as _InstanceNormalization
+        from tensorflow_addons.layers import InstanceNormalization
+
+    _GROUPS = {}
 except ImportError:  # tensorflow-addons has no release for Python 3.12 and later
-    _InstanceNormalization = None
+    InstanceNormalization = tf.keras.layers.GroupNormalization
+    _GROUPS = {"groups": -1}
 
 
 def instance_normalization(**kwargs) -> tf.keras.layers.Layer:
@@ -21,7 +24,16 @@ def instance_normalization(**kwargs) -> tf.keras.layers.Layer:
     group normalization with one group per channel. It is float32 in a model of mixed precision
     too: tensorflow-addons would sum a whole volume in bfloat16.
     """
-    kwargs = {"dtype": "float32", **kwargs}
-    if _InstanceNormalization is not None:
-        return _InstanceNormalization(epsilon=1e-3, **kwargs)
-    return tf.keras.layers.GroupNormalization(groups=-1, epsilon=1e-3, **kwargs)
+    return InstanceNormalization(epsilon=1e-3, **_GROUPS, **{"dtype": "float32", **kwargs})
+
+
+def normalize(layer: InstanceNormalization, maps, mean, variance) -> tf.Tensor:
+    """What the layer does to maps, with the statistics of a volume that they are a part of.
+
+    Args:
+        layer: of :func:`instance_normalization`.
+        maps: (batch, D, H, W, C).
+        mean: of the volume, (batch, 1, 1, 1, C).
+        variance: of the volume, of the same shape.
+    """
+    return tf.nn.batch_normalization(maps, mean, variance, layer.beta, layer.gamma, layer.epsilon)

@@ -21,6 +21,7 @@ from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.inputs import PairFiles
 from tf_lungreg.registration.network import NO_MODEL
 from tf_lungreg.registration.pipeline import check_refine, register
+from tf_lungreg.registration.slabs import check_memory
 
 SUMMARY = "summary.csv"
 
@@ -82,20 +83,21 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own when more than one.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask`` and ``refine`` of
+        **settings: ``window``, ``init``, ``mask``, ``refine`` and ``memory`` of
             :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:
         The names of the pairs that failed.
 
     Raises:
-        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, or ``refine`` is
-            no number of steps.
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, or ``refine`` or
+            ``memory`` is no such number.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
     out = Path(out)
     check_refine(settings.get("refine", 0))
+    check_memory(settings.get("memory"))
     if settings.get("refine") and str(model) == NO_MODEL:
         model = NO_MODEL
     elif model is None or isinstance(model, (str, os.PathLike)):

@@ -23,6 +23,7 @@ from tf_lungreg.registration.network import NO_MODEL, identity_model, run_networ
 from tf_lungreg.registration.quality import judge
 from tf_lungreg.registration.refinement import refine as refine_pass
 from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.registration.slabs import check_memory, in_slabs
 from tf_lungreg.versions import software
 
 _LONGEST = 100_000  # steps of refinement: hours
@@ -40,6 +41,7 @@ def register(
     window: Window = "auto",
     init: str = "center",
     refine: int = 0,
+    memory: float | None = None,
 ) -> RegistrationResult:
     """Registers two images of any size, spacing and orientation in their own space.
 
@@ -59,6 +61,8 @@ def register(
             them, ``"world"`` leaves both at their world positions.
         refine: steps of instance optimisation after the network, see
             :func:`tf_lungreg.registration.refinement.refine`; 0 for none.
+        memory: GB for the network's maps: it runs layer by layer in slabs, see
+            :func:`tf_lungreg.models.slabs.run_in_slabs`. By default it runs as a whole.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
@@ -66,12 +70,15 @@ def register(
     if mask not in (None, "auto"):
         raise InputError(f"mask: 'auto' or nothing is needed, not {mask!r}.")
     check_refine(refine)
+    check_memory(memory)
     files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
     files.check()
     clock = _Clock()
     with clock.stage("model"):
         if model is None or isinstance(model, (str, os.PathLike)):
             model = _find_model(model, refine)
+        if memory is not None:
+            model = in_slabs(model, memory)
     with clock.stage("reading"):
         images = files.read_images()
         masks = files.read_masks(images, automatic=mask == "auto")
@@ -93,6 +100,7 @@ def register(
             "init": init,
             "mask": mask,
             "refine": refine,
+            "memory": memory,
             "initial_translation_ras": seen.transform.translation.tolist(),
             "network_shape": list(seen.fixed.shape),
             "network_spacing": list(model.card["settings"]["spacing"]),

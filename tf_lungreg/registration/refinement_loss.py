@@ -22,7 +22,7 @@ STRIDE = 2  # ... and from one window to the next
 NOISE = (
     1e-3  # variance in a window, of intensities in [0, 1], below which texture counts for little
 )
-ROUGHNESS = 0.05  # weight of the deformation's squared gradient
+ROUGHNESS = 0.1  # weight of the deformation's squared gradient
 FOLDING = 1.0  # weight of the folding term
 
 Windowed = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # a volume, its windows' means and variances
