@@ -67,6 +67,15 @@ def test_every_section_and_their_merging(pair, tmp_path):
     assert str(pair.parent) not in page
 
 
+@pytest.mark.slow
+def test_a_training_step_with_gradient_checkpointing():
+    script = [sys.executable, str(ROOT / "benchmarks" / "training.py")]
+    size = ["--preset", "small", "--shape", "8", "16", "16", "--runs", "1", "--recompute"]
+    done = subprocess.run([*script, *size], capture_output=True, encoding="utf-8", timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "gradient checkpointing" in done.stdout and "peak memory" in done.stdout
+
+
 @pytest.mark.parametrize(
     "words, expected",
     [(("--only", "other"), "--only"), (("--only", "registration"), "--data")],
