@@ -2,9 +2,12 @@
 
 Prints the median time of a step and of its parts, the share of a loop of steps that waits for
 input, the rate of the convolutions' multiplications and additions in a step, that of a float32
-matrix product measured before and after in the same process, their ratio, and the peak memory.
+matrix product measured before and after in the same process, their ratio, and the peak memory;
+with --recompute all of it with gradient checkpointing. Each is a process of its own, so that the
+peak is that of the one:
 
     python benchmarks/training.py --preset small
+    python benchmarks/training.py --preset small --recompute
 """
 
 from __future__ import annotations
@@ -86,6 +89,7 @@ def measure(
     shape: tuple[int, int, int] | None = None,
     batch: int | None = None,
     mixed_precision: bool = False,
+    recompute: bool = False,
     runs: int = 5,
 ) -> dict:
     """A step of training and its parts, medians.
@@ -95,6 +99,7 @@ def measure(
         shape: D, H, W; by default the preset's.
         batch: pairs of a step; by default the preset's.
         mixed_precision: see :func:`tf_lungreg.models.build_registration_model`.
+        recompute: see there too.
         runs: that are counted.
 
     Returns:
@@ -105,7 +110,7 @@ def measure(
     settings = find_preset(preset)
     shape, count = tuple(shape or settings.shape), batch or settings.batch
     product = [matrix_product_rate()]
-    model = build_registration_model(preset, mixed_precision=mixed_precision)
+    model = build_registration_model(preset, mixed_precision=mixed_precision, recompute=recompute)
     batches = make_batches(shape, count)
     first = next(batches)
     parts = make_parts(model, settings.alpha, settings.beta)
@@ -129,13 +134,20 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, metavar=("D", "H", "W"))
     parser.add_argument("--batch", type=int)
     parser.add_argument("--mixed-precision", action="store_true")
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing")
     parser.add_argument("--runs", type=int, default=10)
     options = parser.parse_args()
     row = measure(
-        options.preset, options.shape, options.batch, options.mixed_precision, options.runs
+        options.preset,
+        options.shape,
+        options.batch,
+        options.mixed_precision,
+        options.recompute,
+        options.runs,
     )
     size = " x ".join(map(str, row["shape"]))
-    print(f"{options.preset}, {row['batch']} x {size}, TensorFlow {tf.__version__}")
+    how = ", gradient checkpointing" if options.recompute else ""
+    print(f"{options.preset}, {row['batch']} x {size}, TensorFlow {tf.__version__}{how}")
     print(f"step             {row['update']:.3f} s (median of {options.runs})")
     print(f"  forward        {row['forward']:.3f} s")
     print(f"  backward       {row['backward'] - row['forward']:.3f} s")

@@ -178,6 +178,15 @@ def test_the_known_deformation_makes_one_image_of_the_other(pair, tmp_path):
     assert again.returncode == 2 and "Traceback" not in again.stderr
 
 
+@pytest.mark.slow
+def test_a_training_step_with_gradient_checkpointing():
+    script = [sys.executable, str(ROOT / "benchmarks" / "training.py")]
+    size = ["--preset", "small", "--shape", "8", "16", "16", "--runs", "1", "--recompute"]
+    done = subprocess.run([*script, *size], capture_output=True, encoding="utf-8", timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "gradient checkpointing" in done.stdout and "peak memory" in done.stdout
+
+
 @pytest.mark.parametrize(
     "words, expected",
     [(("--only", "other"), "--only"), (("--only", "registration"), "--data")],

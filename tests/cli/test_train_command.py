@@ -159,6 +159,7 @@ def test_a_bad_cohort_is_one_line_and_nothing_is_written(copy, here, capsys, dam
         (["--init-from", "nowhere"], "nowhere"),
         (["--no-affine", "--no-deformable"], "--no-affine"),
         (["--shape", "2", "2", "2"], "shape"),
+        (["--recompute"], "paper, small"),
         (["--epochs", "0"], "epochs"),
         (["--seed", "-1"], "seed"),
         (["--seed", str(10**20)], "seed"),

@@ -47,7 +47,7 @@ images = tf.constant(np.random.default_rng(0).random((4, 8, 16, 8, 1), np.float3
 pairs = [(m, f) for m in range(4) for f in range(4) if m != f]
 tf.keras.utils.set_random_seed(0)
 with strategy.scope():
-    model = build_registration_model("tiny")
+    model = build_registration_model("tiny", recompute="--recompute" in sys.argv)
     compile_registration_model(model, "mse", 1e-2, 1e-2, 0.5, learning_rate=1e-3)
     watched = fixed_pairs(images, *share_evenly([(0, 1), (1, 2), (2, 3)], 2))
 before = {name: value.numpy() for name, value in named_weights(model).items()}
@@ -79,14 +79,14 @@ def wait_for(running):
             process.wait()
 
 
-def learn(folder, name, cluster=()):
+def learn(folder, name, cluster=(), *flags):
     """What each process of a strategy found; without a cluster there is one."""
     files = [folder / f"{name}-{n}.npz" for n in range(max(len(cluster), 1))]
     running = []
     for number, file in enumerate(files):
         task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": number}}
         env = {**os.environ, **({"TF_CONFIG": json.dumps(task)} if cluster else {})}
-        words = [sys.executable, "-c", THREE_STEPS, name, str(file)]
+        words = [sys.executable, "-c", THREE_STEPS, name, str(file), *flags]
         running.append(subprocess.Popen(words, env=env))
     wait_for(running)
     found = []
@@ -119,6 +119,10 @@ def test_two_devices_learn_what_one_does(tmp_path, alone):
     (found,) = learn(tmp_path, "mirrored")
     assert_learnt_the_same(found, alone)
     assert_each_pair_on_one_replica(found["seen"], alone)
+
+
+def test_gradient_checkpointing_on_two_devices_learns_the_same(tmp_path, alone):
+    assert_learnt_the_same(learn(tmp_path, "mirrored", (), "--recompute")[0], alone)
 
 
 @pytest.mark.skipif(not KERAS_2, reason="Keras 3 does not train on several workers")

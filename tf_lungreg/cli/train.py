@@ -99,6 +99,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "convolutions in bfloat16, for processors that have it",
         action="store_true",
     )
+    setting(
+        training,
+        "--recompute",
+        "gradient checkpointing, for less memory and more time: presets paper, small",
+        action="store_true",
+    )
 
 
 def run(options: argparse.Namespace) -> None:

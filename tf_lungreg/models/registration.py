@@ -23,7 +23,14 @@ from tf_lungreg.layers import (
 from tf_lungreg.models.coarse_to_fine import coarse_to_fine
 from tf_lungreg.models.encoder_decoder import encoder_decoder
 from tf_lungreg.models.matching import matching
-from tf_lungreg.models.presets import CoarseToFine, EncoderDecoder, Matching, find_preset
+from tf_lungreg.models.presets import (
+    PRESETS,
+    CoarseToFine,
+    EncoderDecoder,
+    Matching,
+    find_preset,
+)
+from tf_lungreg.models.recomputation import recomputing
 
 _BRANCHES = {
     EncoderDecoder: encoder_decoder,
@@ -41,6 +48,7 @@ def build_registration_model(
     deformable: bool = True,
     anchor: str = "ends",
     mixed_precision: bool = False,
+    recompute: bool = False,
 ) -> tf.keras.Model:
     """Builds the network; untrained, it is the identity.
 
@@ -51,6 +59,8 @@ def build_registration_model(
         anchor: what the integration of Φ keeps in place, see :func:`tf_lungreg.ops.integrate`.
         mixed_precision: the convolutions compute in bfloat16. Weights, normalization, what the
             convolutions end in, and everything after it stay float32.
+        recompute: gradient checkpointing, see :mod:`tf_lungreg.models.recomputation`: less memory
+            and more time in training, the same results.
 
     Returns:
         A functional model from ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1] with
@@ -62,11 +72,14 @@ def build_registration_model(
         - ``spatial_gradients``: Φ, (batch, D, H, W, 3).
 
     Raises:
-        InputError: an unknown preset, or both branches off.
+        InputError: an unknown preset, both branches off, or a preset without gradient
+            checkpointing.
     """
     sizes = find_preset(preset).network
     if not (affine or deformable):
         raise InputError("affine, deformable: at least one of the two is needed.")
+    if recompute:
+        check_recompute(preset)
     moving = tf.keras.Input((None, None, None, 1), name="moving")
     fixed = tf.keras.Input((None, None, None, 1), name="fixed")
     branches = _BRANCHES[type(sizes)]
@@ -90,7 +103,21 @@ def build_registration_model(
         grid = affine_grid if affine else deformable_grid
     warped = SpatialTransformer3D(name="warped", **_FULL)([moving, grid])
     outputs = {"warped": warped, "grid": grid, "affine": matrix, "spatial_gradients": gradients}
-    return tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
+    model = tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
+    return recomputing(model) if recompute else model
+
+
+def check_recompute(preset: str) -> None:
+    """Refuses gradient checkpointing where it was not worth its time (docs/tuning.md).
+
+    Raises:
+        InputError: the preset's network is not the paper's.
+    """
+    able = [name for name, other in PRESETS.items() if isinstance(other.network, EncoderDecoder)]
+    if preset not in able:
+        raise InputError(
+            f"recompute: saves memory with the presets {', '.join(able)}, not with {preset!r}."
+        )
 
 
 def model_of_settings(settings: Mapping) -> tf.keras.Model:

@@ -45,8 +45,8 @@ AFFINE_RATE = 0.03  # of Adam, on normalised coordinates
 LOGITS_RATE = 0.06  # of Adam on the coarsest level, halved on each next as what is left to move is
 PATIENCE = 12  # steps without an improvement after which a level ends
 IMPROVEMENT = 1e-4  # of the loss, below which nothing has improved
-_AFFINE_SHARE = 4  # of the steps, divided among the starts
-_SHARES = (3, 3, 2)  # of the levels, coarse to fine; the last ones where there are fewer
+_AFFINE_SHARE = 3  # of the steps, divided among the starts
+_SHARES = (2, 3, 3)  # of the levels, coarse to fine; the last ones where there are fewer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from tf_lungreg.errors import InputError
 from tf_lungreg.losses import find_similarity
 from tf_lungreg.models import find_preset
+from tf_lungreg.models.registration import check_recompute
 from tf_lungreg.ops import check_anchor
 
 PAIRS = ("auto", "all", "patient")
@@ -52,6 +53,7 @@ class TrainingConfig:
         init_from: exported model whose weights training begins with; None for random ones.
         mixed_precision: convolutions in bfloat16; weights, what leaves the network and the
             exported model stay float32.
+        recompute: gradient checkpointing: maps are computed again in the backward pass.
     """
 
     cohort: str
@@ -77,6 +79,7 @@ class TrainingConfig:
     seed: int = 0
     init_from: str | None = None
     mixed_precision: bool = False
+    recompute: bool = False
 
     def resolved(self) -> TrainingConfig:
         """The same with the preset's values where none was given, checked.
@@ -97,6 +100,8 @@ class TrainingConfig:
             raise InputError(f"pairs: one of {', '.join(PAIRS)} is needed, not {self.pairs!r}.")
         if not (self.affine or self.deformable):
             raise InputError("--no-affine and --no-deformable leave no transform to learn.")
+        if self.recompute:
+            check_recompute(self.preset)
         for name in ("epochs", "steps", "batch", "lr_patience", "stop_patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: at least 1 is needed, not {getattr(self, name)}.")

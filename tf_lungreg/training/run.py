@@ -131,7 +131,12 @@ def compiled_model(config: TrainingConfig) -> tf.keras.Model:
         InputError, MissingFileError: the model to start from cannot be used.
     """
     model = build_registration_model(
-        config.preset, config.affine, config.deformable, config.anchor, config.mixed_precision
+        config.preset,
+        config.affine,
+        config.deformable,
+        config.anchor,
+        config.mixed_precision,
+        config.recompute,
     )
     if config.init_from:
         stored, wanted = read_weights(config.init_from), named_weights(model)
