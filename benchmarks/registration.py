@@ -173,10 +173,11 @@ def _greedy(pair, out):
     greedy.execute(f"{quiet} -rf {fixed} {written} -r {warp} {affine}")
 
 
+# greedy before elastix: once itk is loaded, a greedy that is new to the process can read no file.
 OTHERS = {
     "SyN (antspyx)": ("ants", _syn),
-    "elastix (itk-elastix)": ("itk", _elastix),
     "greedy (picsl-greedy)": ("picsl_greedy", _greedy),
+    "elastix (itk-elastix)": ("itk", _elastix),
 }
 
 
