@@ -156,7 +156,9 @@ def _elastix(pair, out):
         fixed, moving, parameter_object=settings, log_to_console=False
     )
     itk.imwrite(warped, str(out / WARPED))
-    field = itk.transformix_deformation_field(moving, found, log_to_console=False)
+    field = itk.transformix_deformation_field(
+        moving, found, output_directory=str(out), log_to_console=False
+    )
     itk.imwrite(field, str(out / DISPLACEMENT))
 
 
