@@ -70,6 +70,25 @@ def tiny(monkeypatch):
 
 
 @pytest.fixture
+def share_weights(rng):
+    """A function that gives networks the first one's weights, random where they begin at zero.
+
+    With those at zero every network is the identity.
+    """
+    from tf_lungreg.models.weights import assign_weights, named_weights
+
+    def share(models, scale):
+        values = {name: variable.numpy() for name, variable in named_weights(models[0]).items()}
+        for name, value in values.items():
+            if "logits" in name or "parameters" in name:
+                values[name] = rng.normal(scale=scale, size=value.shape).astype(np.float32)
+        for model in models:
+            assign_weights(model, values, "test")
+
+    return share
+
+
+@pytest.fixture
 def local_addresses():
     """A function that finds addresses on this machine which nothing listens at."""
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.models import build_registration_model
-from tf_lungreg.models.weights import assign_weights, named_weights
+from tf_lungreg.models.weights import named_weights
 
 IMAGES = ("moving", "fixed")
 
@@ -14,18 +14,16 @@ IMAGES = ("moving", "fixed")
 CASES = [(True, True, True), (True, True, False), (True, False, False), (False, True, False)]
 
 
-def both(rng, preset, **kwargs):
-    """The network without and with it, of the same weights; those that begin at zero are random."""
-    plain, recomputing = (
-        build_registration_model(preset, recompute=on, **kwargs) for on in (False, True)
-    )
-    values = {name: variable.numpy() for name, variable in named_weights(plain).items()}
-    for name, value in values.items():
-        if "logits" in name or "parameters" in name:
-            values[name] = rng.normal(scale=0.05, size=value.shape).astype(np.float32)
-    for model in (plain, recomputing):
-        assign_weights(model, values, "test")
-    return plain, recomputing
+@pytest.fixture
+def both(tiny, share_weights):
+    """A function that builds the network without and with it, of the same random weights."""
+
+    def build(**kwargs):
+        models = [build_registration_model(tiny, recompute=on, **kwargs) for on in (False, True)]
+        share_weights(models, scale=0.05)
+        return models
+
+    return build
 
 
 def outputs_and_gradients(model, pair, compiler):
@@ -42,8 +40,8 @@ def outputs_and_gradients(model, pair, compiler):
 
 
 @pytest.mark.parametrize("affine, deformable, compiler", CASES)
-def test_outputs_and_gradients_are_the_same(rng, tiny, affine, deformable, compiler):
-    plain, recomputing = both(rng, tiny, affine=affine, deformable=deformable)
+def test_outputs_and_gradients_are_the_same(rng, both, affine, deformable, compiler):
+    plain, recomputing = both(affine=affine, deformable=deformable)
     assert list(named_weights(plain)) == list(named_weights(recomputing))
     shape = (2, 8, 16, 12, 1)
     pair = {name: tf.constant(rng.random(shape), tf.float32) for name in IMAGES}
@@ -59,11 +57,9 @@ def test_outputs_and_gradients_are_the_same(rng, tiny, affine, deformable, compi
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6 * largest)
 
 
-def test_it_goes_with_mixed_precision(rng, tiny):
+def test_it_goes_with_mixed_precision(rng, both):
     pair = {name: tf.constant(rng.random((1, 8, 8, 8, 1)), tf.float32) for name in IMAGES}
-    found = [
-        outputs_and_gradients(model, pair, False) for model in both(rng, tiny, mixed_precision=True)
-    ]
+    found = [outputs_and_gradients(model, pair, False) for model in both(mixed_precision=True)]
     (expected, gradients), (outputs, others) = found
     np.testing.assert_allclose(outputs["grid"], expected["grid"], atol=1e-5)
     largest = max(np.abs(g).max() for g in gradients)
@@ -71,10 +67,10 @@ def test_it_goes_with_mixed_precision(rng, tiny):
         np.testing.assert_allclose(other, one, atol=1e-2 * largest)  # bfloat16 has 8 bits
 
 
-def test_the_compiler_leaves_the_second_convolutions(rng, tiny):
+def test_the_compiler_leaves_the_second_convolutions(both):
     """Those of all but the last layer; merged with the first ones they would save nothing."""
     pair = {name: tf.random.uniform((1, 8, 8, 8, 1)) for name in IMAGES}
-    plain, recomputing = (convolutions(model, pair) for model in both(rng, tiny))
+    plain, recomputing = (convolutions(model, pair) for model in both())
     assert recomputing - plain == 7
 
 

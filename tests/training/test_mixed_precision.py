@@ -13,7 +13,7 @@ from tf_lungreg.data.preprocessing import to_network
 from tf_lungreg.export import load_model, read_weights
 from tf_lungreg.geometry import network_frame
 from tf_lungreg.models import build_registration_model
-from tf_lungreg.models.weights import assign_weights, named_weights
+from tf_lungreg.models.weights import assign_weights
 from tf_lungreg.registration.default_model import pretrained_model
 
 CT = Path(__file__).parents[1] / "ct"
@@ -38,16 +38,11 @@ def test_the_trained_models_grid_is_that_of_float32_along_192_voxels():
 
 
 @pytest.mark.parametrize("preset", ["small", "fast"])
-def test_the_outputs_and_the_weights_of_a_random_model_are_float32(rng, preset):
+def test_the_outputs_and_the_weights_of_a_random_model_are_float32(rng, share_weights, preset):
     """The weights are random where they begin at zero, and move the grid by some voxels."""
     full, mixed = (build_registration_model(preset, mixed_precision=m) for m in (False, True))
     assert tf.keras.mixed_precision.global_policy().name == "float32"
-    values = {name: variable.numpy() for name, variable in named_weights(full).items()}
-    for name, value in values.items():
-        if "logits" in name or "parameters" in name:
-            values[name] = rng.normal(scale=0.01, size=value.shape).astype(np.float32)
-    for model in (full, mixed):
-        assign_weights(model, values, "test")
+    share_weights((full, mixed), scale=0.01)
     pair = {name: tf.constant(smooth(rng), tf.float32) for name in ("moving", "fixed")}
     expected, found = full(pair), mixed(pair)
     assert np.abs(expected["grid"] - identity((8, 8, 192))).max() > 2

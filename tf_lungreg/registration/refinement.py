@@ -194,8 +194,10 @@ class _Course:
     def image_terms(self, *transforms: WorldTransform) -> list[float]:
         """``1 - NCC²`` on the fixed image's grid, on the last level but one."""
         images = self._images(np.eye(4), max(0, len(self.spacings) - 2))
-        sampler = Sampler(images.moving)
-        return [_image_term(transform, images, sampler) for transform in transforms]
+        sampler, windows = Sampler(images.moving), window_matrices(images.frame.shape)
+        fixed = windowed(tf.constant(images.fixed), windows)
+        warped = (_warp(sampler, each, images.frame, images.moving_frame) for each in transforms)
+        return [float(image_term(fixed, each, windows)) for each in warped]
 
     @property
     def _control_voxels(self) -> float:
@@ -226,12 +228,6 @@ class _Course:
                 break
             values = adam.update(values, gradient)
         return least, best, step
-
-
-def _image_term(transform: WorldTransform, images: LevelImages, sampler: Sampler) -> float:
-    warped = _warp(sampler, transform, images.frame, images.moving_frame)
-    windows = window_matrices(images.frame.shape)
-    return float(image_term(windowed(tf.constant(images.fixed), windows), warped, windows))
 
 
 def _warp(sampler: Sampler, transform: WorldTransform, frame: Frame, moving: Frame) -> np.ndarray:
