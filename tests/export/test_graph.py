@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
+from tf_lungreg.export import load_model
+
 NEEDS_PYTHON = {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
 
 
@@ -119,3 +121,11 @@ def test_batch_and_extent_are_free(exported):
     for name in ("moving", "fixed"):
         shape = tf.TensorShape(signatures["serving_default"].inputs[name].tensor_shape)
         assert shape.as_list() == [None, None, None, None, 1]
+
+
+def test_no_gradients_travel_and_loading_says_nothing_of_them(exported, caplog):
+    names = [f.signature.name for f in read_graph(exported).graph_def.library.function]
+    assert [name for name in names if "register" in name]
+    assert not [name for name in names if "grad_fn" in name]
+    load_model(exported.version)
+    assert "gradient" not in caplog.text

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +91,8 @@ def load_model(path: str | os.PathLike) -> ExportedModel:
     version = find_model(path)
     card = read_card(version)
     try:
-        loaded = tf.saved_model.load(str(version))
+        with _without_notice_of_gradients():
+            loaded = tf.saved_model.load(str(version))
     except (OSError, ValueError, AttributeError, KeyError, tf.errors.OpError) as error:
         raise _not_a_model(version, error) from error
     return ExportedModel(version, card, read_weights(version), dict(loaded.signatures))
@@ -114,6 +118,21 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not weights:
         raise _not_a_model(version, "no weights")
     return weights
+
+
+@contextmanager
+def _without_notice_of_gradients() -> Iterator[None]:
+    """An exported graph has no gradients of its custom layers, which TensorFlow warns of."""
+
+    def keep(record):
+        return "unsaved custom gradients" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _name(key: str) -> str:

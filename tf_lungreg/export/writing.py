@@ -31,6 +31,10 @@ _ABOUT = {
     },
 }
 
+# Gradients of the custom layers would be more than half of the graph, and of the time to load it;
+# training goes on from the weights, by the package's own layers.
+_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+
 
 def export_model(model: tf.keras.Model, base: str | os.PathLike, card: dict) -> Path:
     """Writes the next version of a model; what is there stays as it is.
@@ -49,7 +53,7 @@ def export_model(model: tf.keras.Model, base: str | os.PathLike, card: dict) -> 
     module = RegistrationModule(model, card)
     temporary = base / f".partial-{uuid.uuid4().hex[:8]}"
     try:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+        tf.saved_model.save(module, str(temporary), module.signatures(), _OPTIONS)
         write_json(temporary / CARD, card)
         write_warmup(temporary, base.name)
         return _rename_to_next(temporary, base)

@@ -117,13 +117,12 @@ class RegistrationResult:
                 lambda: _save(out / "warped.nii.gz", self.warped),
                 lambda: _save(out / "jacobian.nii.gz", self.jacobian),
                 lambda: write_displacement(out / "deformation.nii.gz", deformation),
+                lambda: report and write_registration_report(out / "report.html", self),
             )
             write_affine(out / "affine.tfm", self.affine)
             if itk_transform:
                 write_itk_transform(out / "transform.h5", self.displacement)
             write_json(out / "metrics.json", self.metrics)
-            if report:
-                write_registration_report(out / "report.html", self)
         return Path(folder)
 
 
