@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ def measure(
     work: Path,
     runs: int = 5,
     fast_model: str | os.PathLike | None = None,
-    refine: int = 160,
+    refine: Sequence[int] = (80, 160),
     others: bool = True,
 ) -> list[dict]:
     """Time and quality of each method.
@@ -90,7 +90,7 @@ def measure(
         work: folder for the results' files, which are replaced.
         runs: that are counted, the methods in turn.
         fast_model: exported model of the preset ``fast``; without one there is no such row.
-        refine: steps of the row with refinement.
+        refine: steps of the rows with refinement.
         others: whether SyN, elastix and greedy take part.
 
     Returns:
@@ -111,7 +111,8 @@ def measure(
 def _methods(pair, work, fast_model, refine, others):
     """Name → function that registers and writes, and the names of what is not installed."""
     pretrained = load_model(default_model())
-    ours = {"pretrained": (pretrained, 0), f"pretrained, --refine {refine}": (pretrained, refine)}
+    ours = {"pretrained": (pretrained, 0)}
+    ours.update({f"pretrained, --refine {steps}": (pretrained, steps) for steps in refine})
     if fast_model is not None:
         ours["fast"] = (load_model(fast_model), 0)
     methods: dict[str, Callable] = {

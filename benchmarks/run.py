@@ -76,7 +76,7 @@ def measure_registration(options: argparse.Namespace) -> list[dict]:
             Path(work),
             options.runs,
             options.fast_model,
-            refine=1 if options.quick else 160,
+            refine=(1,) if options.quick else (80, 160),
             others=not options.quick,
         )
     return [{**row, "other": row["method"] in registration.OTHERS} for row in rows]
