@@ -58,6 +58,19 @@ def test_spacing_and_center_of_an_oblique_frame():
     np.testing.assert_allclose(frame.center, (frame.affine @ [5, 8, 11, 1])[:3])
 
 
+def test_corners_are_the_outer_ones_that_itk_finds():
+    frame = make_frame(angles=(20, -35, 50))
+    image = sitk.Image(*frame.shape, sitk.sitkUInt8)
+    image.SetSpacing(frame.spacing.tolist())
+    image.SetOrigin(ras_to_lps(frame.affine[:3, 3]).tolist())
+    axes = np.diag([-1.0, -1.0, 1.0]) @ frame.affine[:3, :3] / frame.spacing
+    image.SetDirection(axes.ravel().tolist())
+    ends = itertools.product(*((-0.5, n - 0.5) for n in frame.shape))
+    found = [image.TransformContinuousIndexToPhysicalPoint(end) for end in ends]
+    np.testing.assert_allclose(frame.corners, ras_to_lps(found), atol=1e-9)
+    np.testing.assert_allclose(frame.corners, corners(frame), atol=1e-9)
+
+
 def test_voxel_to_keeps_the_world_point():
     one = make_frame(angles=(20, -35, 50))
     other = make_frame((8, 9, 10), (3, 4, 5), (-70, 10, 5), (3, -20, 11))

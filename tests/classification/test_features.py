@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
-from tf_lungreg.classification.features import SHAPE, Sampled, make_features, sample
+from tf_lungreg.classification.features import SHAPE, Sampled, make_features, mirrored, sample
 from tf_lungreg.data.io import Volume
 from tf_lungreg.errors import InputError
 from tf_lungreg.geometry import DIRECTIONS
+from tf_lungreg.registration.field import DisplacementField
 
 
 def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):
@@ -28,6 +29,18 @@ def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):
     inside = ((points >= 0) & (points <= np.array(frame.shape) - 1)).all(axis=-1)
     assert inside.mean() > 0.5
     np.testing.assert_allclose(found.displacement[inside], wanted[inside], atol=1e-4)
+
+
+def test_mirrored_is_the_field_of_a_mirrored_body(tools, rng):
+    frame = tools.make_frame()
+    _, mask = tools.make_patient(True, 3, frame)
+    field = DisplacementField(rng.normal(size=(*frame.shape, 3)).astype(np.float32), frame)
+    across = DisplacementField(field.data[:, :, ::-1] * [-1, 1, 1], frame)  # left is -x in RAS
+    turned = Volume(mask.data[:, :, ::-1], frame, "none")
+    wanted = make_features(sample(across, frame, turned))
+    found = mirrored(make_features(sample(field, frame, mask)))
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert np.abs(wanted - make_features(sample(field, frame, mask))).max() > 1
 
 
 def test_without_a_mask_the_box_is_the_volume(tools):

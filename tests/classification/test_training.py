@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tf_lungreg.classification.features import make_features, sample
+from tf_lungreg.classification.features import make_features, mirrored, sample
 from tf_lungreg.classification.training import (
     ClassifierSettings,
     class_weights,
@@ -128,7 +128,9 @@ def test_loss_is_weighted_cross_entropy(features):
     from tf_lungreg.classification.training import train_one
 
     _, x, labels = features
-    settings = ClassifierSettings(epochs=2, batch=24, filters=2, hidden=4, halve_every=1)
+    settings = ClassifierSettings(
+        epochs=2, batch=24, filters=2, hidden=4, halve_every=1, mirror=False
+    )
     model = train_one(x, labels, settings, seed=3)
     other = build_ild_classifier(x.shape[1:4], 2, "flatten", 4, seed=3)
     other.compile("adam", tf.keras.losses.BinaryCrossentropy())
@@ -140,6 +142,21 @@ def test_loss_is_weighted_cross_entropy(features):
     del pairs[1]  # the bias before the normalization: its gradient is rounding, which Adam scales
     for a, b in pairs:
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_mirrored_patients_are_seen_as_well(features):
+    """Patients who move in the right half alone: only with mirroring is the left one known."""
+    names, x, labels = features
+    right = x.copy()
+    right[..., : x.shape[3] // 2, :] = 0
+    quick = {"folds": 3, "epochs": 40, "learning_rate": 3e-3, "filters": 4, "hidden": 16}
+    held = {}
+    for mirror in (True, False):
+        settings = ClassifierSettings(mirror=mirror, **quick)
+        models = train_classifiers(names, right, labels, settings).models
+        called = respond(models, mirrored(right)).mean(axis=1) > 0.5
+        held[mirror] = np.mean(called == labels)
+    assert held[True] > 0.9 and held[False] < held[True] - 0.1
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_search_in_which_everything_fails_gives_up(
         tune(make_search(trials=9), tmp_path / "nine")
     assert [row["status"] for row in read_trials(tmp_path / "nine")] == ["failed"] * 3
     assert not (tmp_path / "nine" / "best.json").exists()
-    assert "trial 2/9" in capsys.readouterr().out
+    assert "trial 1 (2 of 9)" in capsys.readouterr().out
     with pytest.raises(InputError, match="no trial ended well.*hopeless"):
         tune(make_search(trials=2), tmp_path / "two")
 

@@ -81,6 +81,15 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
     return features.astype(np.float32)
 
 
+def mirrored(features: np.ndarray) -> np.ndarray:
+    """The same breath in a body whose right and left are exchanged.
+
+    Args:
+        features: (..., D, H, W, 3).
+    """
+    return features[..., ::-1, :] * np.array([1, 1, -1], features.dtype)
+
+
 def bounding_box(frame: Frame, mask: Volume | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Lowest corner and extent, mm along D, H, W, of the box around the lungs or the volume.
 

@@ -87,6 +87,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="before the perceptron (default: flatten)",
     )
     parser.add_argument(
+        "--no-mirror",
+        action="store_true",
+        help="do not show patients with right and left exchanged as well",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="of the split into patients, as in the training"
     )
 
@@ -216,7 +221,8 @@ def _settings(options: argparse.Namespace):
     from tf_lungreg.classification.training import ClassifierSettings
 
     names = "folds epochs learning_rate halve_every batch filters pooling seed".split()
-    return ClassifierSettings(**{name: getattr(options, name) for name in names})
+    chosen = {name: getattr(options, name) for name in names}
+    return ClassifierSettings(**chosen, mirror=not options.no_mirror)
 
 
 def _common(options: argparse.Namespace) -> dict:
@@ -235,9 +241,11 @@ def _command_line(options: argparse.Namespace) -> str:
     """The command that gives the same results again."""
     words = ["tf-lungreg", "classify", options.action]
     for name, value in vars(options).items():
-        if name in ("verb", "action", "overwrite") or value in (None, "", []):
+        if name in ("verb", "action", "overwrite") or value is False:
             continue
-        values = value if isinstance(value, list) else [value]
+        if value in (None, "", []):
+            continue
+        values = value if isinstance(value, list) else [] if value is True else [value]
         words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return shlex.join(words)
 

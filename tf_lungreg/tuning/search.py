@@ -150,7 +150,8 @@ def _line(row: dict, config: TuningConfig) -> str:
         f"{name} {row[name]:.3g}" if isinstance(row[name], float) else f"{name} {row[name]}"
         for name in config.searched
     )
-    start = f"trial {row['trial'] + 1}/{config.trials}: {values}: "
+    # Keras Tuner counts from 0, in its folders and so in the table and the report.
+    start = f"trial {row['trial']} ({row['trial'] + 1} of {config.trials}): {values}: "
     if row["status"] == "failed":
         return f"{start}failed: {row['message']}"
     return (
