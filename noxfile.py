@@ -19,6 +19,13 @@ def slow(session):
     session.run("pytest", "tests/data/test_fuzz.py", env={"LUNGREG_FUZZ": "20000"})
 
 
+@nox.session(python="3.11")
+def mutation(session):
+    """Whether the tests notice errors in geometry and ops; about an hour."""
+    session.install("-e", ".[test]", "cosmic-ray")
+    session.run("python", "tests/mutation.py", *session.posargs)
+
+
 @nox.session
 def lint(session):
     session.install("ruff==0.17.*", "import-linter")

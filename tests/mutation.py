@@ -103,7 +103,9 @@ def outcome(session: Path) -> tuple[int, list[str]]:
 def main() -> int:
     """Samples, tries, prints; 1 if too many went unnoticed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, default=150, help="errors in each group (%(default)s)")
+    parser.add_argument(
+        "--sample", type=int, default=150, help="errors in each group (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (%(default)s)")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     options = parser.parse_args()
