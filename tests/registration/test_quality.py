@@ -23,6 +23,11 @@ GOOD = {
         ({"ncc_after": 0.9}, "ok", ""),  # nothing to improve: the same image twice
         ({"ncc_after": 0.89}, "check", "correlation went from 0.900 to 0.890"),
         ({"ncc_after": 0.87}, "failed", "correlation"),
+        (
+            {"ncc_before": 0.5, "ncc_after": 0.89},
+            "check",
+            "still differ: their correlation is 0.89",
+        ),
         ({"folds_lung": 0.001}, "check", "0.1 % of the lung is folded"),
         ({"folds_lung": 0.02}, "failed", "2 % of the lung is folded"),
         ({"overlap": 0.79}, "check", "only 79 % of the fixed image"),
