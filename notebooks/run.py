@@ -1,7 +1,8 @@
 """Executes the notebooks and keeps their pictures: ``python notebooks/run.py [NAME.ipynb ...]``.
 
-What differs from one machine to the next is taken out: times, versions, folders, messages on
-standard error. Needs ``pip install --editable ".[notebooks]"``.
+Each is written back in place. Folders of the machine, versions of the kernel and messages on
+standard error are taken out; seconds that a page shows stay.
+Needs ``pip install --editable ".[notebooks]"``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -216,6 +217,15 @@ def test_an_unknown_flag_or_verb_exits_with_2(capsys):
         error = capsys.readouterr().err.strip()
         assert error.startswith("tf-lungreg") and "--help" in error and "\n" not in error
         assert all(word in error for word in arguments)
+
+
+def test_help_names_every_similarity(capsys):
+    from tf_lungreg.losses import SIMILARITIES
+
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert all(re.search(rf"\b{name}\b", text) for name in SIMILARITIES)
 
 
 def test_help_names_every_verb(capsys):

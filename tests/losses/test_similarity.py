@@ -137,7 +137,7 @@ def test_a_name_is_its_function():
     ],
 )
 def test_what_is_no_sum_of_known_names_lists_the_known(expression, reason):
-    with pytest.raises(InputError, match=f"mse, ncc, mi, dwm .*: {reason}") as caught:
+    with pytest.raises(InputError, match=f"{', '.join(NAMES)} .*: {reason}") as caught:
         losses.find_similarity(expression)
     assert repr(expression) in str(caught.value)
 

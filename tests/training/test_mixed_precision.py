@@ -20,7 +20,7 @@ CT = Path(__file__).parents[1] / "ct"
 
 
 def test_the_trained_models_grid_is_that_of_float32_along_192_voxels():
-    """On the CT of a patient; that the rest of the grid is farther off is in docs/tuning.md."""
+    """On the CT of a patient; that the rest of the grid is farther off is in docs/devices.md."""
     images = [load_volume(CT / f"popi_{phase}.nii.gz") for phase in ("inhale", "exhale")]
     frames = network_frame(*(image.frame for image in images), spacing=(5, 5, 2.7), margin=4)
     pair = {

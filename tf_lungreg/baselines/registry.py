@@ -18,8 +18,7 @@ BASELINES: dict[str, Baseline] = {
     **{f"discrete-{metric}": partial(register_discrete, metric=metric) for metric in METRICS},
 }
 
-_PACKAGES = {"unregistered": (), "syn": ("ants",)}
-_DISCRETE_PACKAGES = ("maxflow",)
+_PACKAGES = {"syn": "ants", **{f"discrete-{metric}": "maxflow" for metric in METRICS}}
 
 
 def find_baseline(name: str) -> Baseline:
@@ -31,6 +30,6 @@ def find_baseline(name: str) -> Baseline:
     """
     if name not in BASELINES:
         raise InputError(f"baseline: one of {', '.join(BASELINES)} is needed, not {name!r}.")
-    for module in _PACKAGES.get(name, _DISCRETE_PACKAGES):
-        require(module)
+    if name in _PACKAGES:
+        require(_PACKAGES[name])
     return BASELINES[name]

@@ -218,5 +218,9 @@ def _make_phantom() -> None:
         return
     from tf_lungreg.data.phantom import write_phantom_cohort
 
-    print(f"{PHANTOM_FOLDER}: no --cohort was given, makes a synthetic phantom")
-    write_phantom_cohort(PHANTOM_FOLDER, **PHANTOM)
+    print(f"{PHANTOM_FOLDER}: no --cohort was given, makes a synthetic phantom", flush=True)
+    try:
+        write_phantom_cohort(PHANTOM_FOLDER, **PHANTOM)
+    except KeyboardInterrupt:
+        print(f"\n{PHANTOM_FOLDER}: not made; the same command begins again")
+        raise

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
         return
     best = best_row(rows)
     values = ", ".join(f"{name} {best[name]}" for name in config.searched)
-    print(f"best     trial {best['trial'] + 1}: {values}: Dice {100 * best['val_dice']:.2f} %")
+    print(f"best     trial {best['trial']}: {values}: Dice {100 * best['val_dice']:.2f} %")
     if best["status"] == "penalised":
         print(f"         every trial folds more than {100 * options.max_folds:g} % of the lung")
     print(f"trials   {options.out / 'trials.csv'}\nreport   {options.out / 'report.html'}")

@@ -108,7 +108,7 @@ def build_registration_model(
 
 
 def check_recompute(preset: str) -> None:
-    """Refuses gradient checkpointing where it was not worth its time (docs/tuning.md).
+    """Refuses gradient checkpointing where it was not worth its time (docs/devices.md).
 
     Raises:
         InputError: the preset's network is not the paper's.

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.files import write_json
+from tf_lungreg.losses import SIMILARITIES
 from tf_lungreg.training import TrainingConfig
 from tf_lungreg.training.data import TrainingData
 from tf_lungreg.training.exporting import best_model
@@ -23,7 +24,6 @@ from tf_lungreg.tuning.config import TuningConfig
 
 # Searched on logarithmic axes; the paper's 1e-6 lies within both of the first.
 RANGES = {"alpha": (1e-7, 1e-1), "beta": (1e-6, 1e-1), "learning_rate": (1e-4, 1e-2)}
-SIMILARITIES = ("mse", "ncc", "mi", "dwm")
 
 PENALTY = 10.0  # of Dice, for a share of 1 of the lung's voxels that fold above the bound
 
