@@ -142,7 +142,7 @@ def test_files_of_another_kind(cohort, classifier, tools, tmp_path, capsys):
         ([str(classifier), "--displacement", displacement], "lung mask is needed"),
         ([str(classifier), "--displacement", "none", "--fixed-mask", mask], "none: no such file"),
         ([str(classifier), "--fixed", image, "--moving", image, "--fixed-mask", mask], "true"),
-        ([str(classifier), "--fixed", image], "--fixed and --moving"),
+        ([str(classifier), "--fixed", image], "--fixed with --moving"),
         ([str(tmp_path), "--displacement", displacement], "no SavedModel"),
         (
             [str(classifier), "--displacement", displacement]

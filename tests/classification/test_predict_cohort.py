@@ -62,7 +62,7 @@ def test_bad_requests(tools, cohort, classifier, tmp_path, capsys):
     for words, message in (
         (["--cohort", str(bare)], "no mask of 'p00_inhale'"),
         (["--cohort", str(tmp_path / "none")], "none"),
-        (["--cohort", str(cohort), "--displacement", image], "or --cohort, are needed"),
+        (["--cohort", str(cohort), "--displacement", image], "and --cohort is needed"),
         (["--cohort", str(cohort), "--fixed-mask", image], "--fixed-mask"),
         (["--displacement", image, "--deformations", str(tmp_path)], "--cohort only"),
     ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from tqdm import tqdm
 
 from tf_lungreg.benchmark.measures import has_truth
 from tf_lungreg.benchmark.methods import Method
-from tf_lungreg.classification.features import SHAPE, Sampled, sample
+from tf_lungreg.classification.features import SHAPE, Sampled, check_mask, sample
 from tf_lungreg.data.cohort import Scan, ScanPair
 from tf_lungreg.data.io import load_header, load_mask, load_volume
 from tf_lungreg.data.preprocessing import Window
@@ -27,7 +29,13 @@ BOXES = ("lungs", "volume")
 
 def find_box(pairs: Sequence[ScanPair]) -> str:
     """``"lungs"`` where every fixed image has a mask, else ``"volume"`` for all of them."""
-    return "lungs" if all(fixed.mask is not None for fixed, _ in pairs) else "volume"
+    without = [fixed.name for fixed, _ in pairs if fixed.mask is None]
+    if without and len(without) < len(pairs):
+        warnings.warn(
+            f"no mask of {', '.join(without)}: the box is the whole volume for everyone.",
+            stacklevel=2,
+        )
+    return "volume" if without else "lungs"
 
 
 def sample_pairs(
@@ -56,20 +64,25 @@ def sample_pairs(
         bar.set_description(TRUTH if method is None else method.name)
         for pair in bar:
             file = _array_file(Path(folder), method, pair, root, box, window)
-            if not file.exists():
-                _write(file, _sample_pair(method, pair, root, box))
-            found.append(_read(file))
+            sampled = _read(file)
+            if sampled is None:
+                sampled = _sample_pair(method, pair, root, box)
+                _write(file, sampled)
+            found.append(sampled)
     return found
 
 
 def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) -> Sampled:
     fixed = pair[0]
+    frame = load_header(fixed.image)
+    mask = load_mask(fixed.mask) if box == "lungs" else None
+    if mask is not None:
+        check_mask(mask, frame)
     if method is None:
         field = read_displacement(_truth_file(fixed, root))
     else:
         field, _ = method.register(*(load_volume(scan.image) for scan in pair))
-    mask = load_mask(fixed.mask) if box == "lungs" else None
-    return sample(field, load_header(fixed.image), mask)
+    return sample(field, frame, mask)
 
 
 def _array_file(folder: Path, method, pair: ScanPair, root: Path, box: str, window) -> Path:
@@ -101,11 +114,10 @@ def _write(file: Path, sampled: Sampled) -> None:
         np.savez(temporary, displacement=sampled.displacement, extent=sampled.extent)
 
 
-def _read(file: Path) -> Sampled:
+def _read(file: Path) -> Sampled | None:
+    """None where there is no such file, or a damaged one: it is made again."""
     try:
         with np.load(file) as arrays:
             return Sampled(arrays["displacement"], arrays["extent"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{file}: not a stored deformation ({error}); delete the file, it is made again."
-        ) from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -16,7 +16,7 @@ from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
 from tf_lungreg.registration.field import DisplacementField
 
 SHAPE = (12, 16, 16)  # along D, H, W; fine enough for a field that is smooth over centimetres
-_LEAST = 1e-3  # mm; a displacement of nothing stays nothing
+_LEAST = 1e-3  # mm; a displacement of nothing stays nothing, and rounding is nothing
 UNITS = ("mm", "lung", "breath")
 
 
@@ -72,13 +72,32 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
     """
     if unit not in UNITS:
         raise InputError(f"unit: one of {', '.join(UNITS)} is needed, not {unit!r}.")
-    features = sampled.displacement - sampled.displacement.mean(axis=(0, 1, 2))
+    features = breath(sampled)
     if unit == "lung":
         features = features / sampled.extent
     if unit == "breath":
-        size = float(np.sqrt(np.mean(np.square(features, dtype=np.float64))))
-        features = features / max(size, _LEAST)
+        features = features / max(breath_size(sampled), _LEAST)
     return features.astype(np.float32)
+
+
+def breath(sampled: Sampled) -> np.ndarray:
+    """The displacement in mm less its mean, (D, H, W, 3) float64; what rounding leaves is 0.
+
+    Args:
+        sampled: a displacement over the lungs.
+    """
+    moved = sampled.displacement.astype(np.float64)
+    moved -= moved.mean(axis=(0, 1, 2))
+    return np.where(np.abs(moved) < _LEAST, 0.0, moved)
+
+
+def breath_size(sampled: Sampled) -> float:
+    """How deep a breath is: the root mean square of :func:`breath` in mm.
+
+    Args:
+        sampled: a displacement over the lungs.
+    """
+    return float(np.sqrt(np.mean(np.square(breath(sampled)))))
 
 
 def mirrored(features: np.ndarray) -> np.ndarray:
@@ -100,6 +119,23 @@ def bounding_box(frame: Frame, mask: Volume | None = None) -> tuple[np.ndarray, 
     return _mask_box(mask) if mask is not None else _volume_box(frame)
 
 
+def check_mask(mask: Volume, frame: Frame) -> None:
+    """Refuses a lung mask that is not on the fixed image's grid.
+
+    Args:
+        mask: of the lungs.
+        frame: of the fixed image, or of the displacement.
+
+    Raises:
+        InputError: it has other voxels, or they lie elsewhere.
+    """
+    if not same_voxels(mask.frame, frame):
+        raise InputError(
+            f"{mask.path}: the lung mask has {_size(mask.frame)}, the fixed image or displacement "
+            f"{_size(frame)} at another place or spacing; one grid is needed, the fixed image's."
+        )
+
+
 def same_voxels(one: Frame, other: Frame) -> bool:
     """Whether two grids have the same voxels, in whatever order of the axes.
 
@@ -112,6 +148,10 @@ def same_voxels(one: Frame, other: Frame) -> bool:
     places = [apply_affine(frame.affine, _corners(frame)) for frame in (one, other)]
     apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=-1)
     return bool(apart.min(axis=1).max() < 0.01 * one.spacing.min())
+
+
+def _size(frame: Frame) -> str:
+    return " x ".join(map(str, frame.shape)) + " voxels"
 
 
 def _volume_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tf_lungreg.classification.training import check_classes
-from tf_lungreg.data.cohort import ScanPair, load_cohort, phase_pairs, split_patients
+from tf_lungreg.data.cohort import Cohort, ScanPair, load_cohort, phase_pairs, split_patients
 from tf_lungreg.data.tables import NOT_AVAILABLE
 from tf_lungreg.errors import InputError
 
@@ -43,6 +44,23 @@ class Patients:
         return np.array([self.labels[fixed.participant] for fixed, _ in pairs])
 
 
+def both_phases(listed: Cohort) -> list[ScanPair]:
+    """The pairs (inhale, exhale); warns of participants who lack one.
+
+    Args:
+        listed: a cohort.
+    """
+    pairs = phase_pairs(listed)
+    left = sorted(set(listed.participants) - {fixed.participant for fixed, _ in pairs})
+    if left:
+        warnings.warn(
+            f"{listed.root / 'images.tsv'}: left out, as inhale or exhale is missing: "
+            f"{', '.join(left)}.",
+            stacklevel=2,
+        )
+    return pairs
+
+
 def load_patients(cohort: str | os.PathLike, seed: int, folds: int) -> Patients:
     """Splits a cohort by patient, 28 and 13 of the paper's 41, and takes inhale and exhale.
 
@@ -59,7 +77,7 @@ def load_patients(cohort: str | os.PathLike, seed: int, folds: int) -> Patients:
     listed = load_cohort(cohort)
     parts = split_patients(listed, seed=seed)
     labels = {}
-    for fixed, _ in phase_pairs(listed):
+    for fixed, _ in both_phases(listed):
         diagnosis = listed.participants[fixed.participant]["diagnosis"]
         if diagnosis == NOT_AVAILABLE:
             raise InputError(

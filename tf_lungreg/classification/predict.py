@@ -12,12 +12,18 @@ import numpy as np
 from tf_lungreg.baselines import BASELINES
 from tf_lungreg.benchmark.methods import Method, make_methods
 from tf_lungreg.classification.deformations import TRUTH, sample_pairs
-from tf_lungreg.classification.features import make_features, same_voxels, sample
+from tf_lungreg.classification.features import (
+    Sampled,
+    breath_size,
+    check_mask,
+    make_features,
+    sample,
+)
 from tf_lungreg.classification.measures import THRESHOLD
 from tf_lungreg.classification.occlusion import occlusion_map, paint_map
-from tf_lungreg.classification.patients import ILL, PREDICTIONS
+from tf_lungreg.classification.patients import ILL, PREDICTIONS, both_phases
 from tf_lungreg.classification.report import MAP, PAGE, write_report
-from tf_lungreg.data.cohort import load_cohort, phase_pairs
+from tf_lungreg.data.cohort import load_cohort
 from tf_lungreg.data.io import load_mask, load_volume
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError
@@ -27,6 +33,8 @@ from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement
+
+_FAR = 1.5  # times beyond the training patients' range: what the networks know nothing of
 
 
 def predict(
@@ -55,35 +63,43 @@ def predict(
         overwrite: replace the map and the page that are there.
 
     Returns:
-        ``probability`` of disease, ``called``, ``responses`` of the single networks, ``model``.
+        ``probability`` of disease, ``called``, ``responses`` of the single networks, ``model``,
+        ``inputs``. Warns where the displacement or the lungs are unlike the training patients'.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
     """
     if (displacement is None) == (fixed is None) or (fixed is None) != (moving is None):
-        raise InputError("a displacement, or a fixed and a moving image, are needed.")
+        raise InputError("either a displacement, or a fixed and a moving image, are needed.")
+    if displacement is not None and registration_model is not None:
+        raise InputError("registration_model: goes with two images, not with a displacement.")
     if out is not None:
         check_no_results(out, overwrite, (MAP, PAGE))
     classifier = load_classifier(model)
     settings = classifier.card["settings"]
+    inputs = {
+        "displacement": displacement,
+        "fixed": fixed,
+        "moving": moving,
+        "fixed_mask": fixed_mask,
+        "registration_model": registration_model,
+    }
     mask = _find_mask(classifier, fixed_mask)
     if displacement is not None:
         field = read_displacement(displacement)
     else:
         field = _register(classifier, fixed, moving, registration_model)
-    if mask is not None and not same_voxels(mask.frame, field.frame):
-        raise InputError(
-            f"{fixed_mask}: the lung mask has {_size(mask.frame)}, the displacement "
-            f"{_size(field.frame)} at another place or spacing; one grid is needed, the fixed "
-            "image's."
-        )
+    if mask is not None:
+        check_mask(mask, field.frame)
     sampled = sample(field, field.frame, mask, tuple(settings["shape"]))
+    _warn_of_the_unlike(classifier, {os.fspath(displacement or moving): sampled})
     features = make_features(sampled, settings["unit"])
     probability, responses = classifier(features[None])
     found = {
         **_answer(probability[0]),
         "responses": responses[0].tolist(),
         "model": str(classifier.path),
+        "inputs": {name: os.fspath(path) for name, path in inputs.items() if path is not None},
     }
     if out is not None:
         painted = paint_map(occlusion_map(classifier, features), field.frame, mask)
@@ -122,7 +138,7 @@ def predict_cohort(
     if out is not None:
         check_no_results(out, overwrite, (PREDICTIONS,))
     classifier, listed = load_classifier(model), load_cohort(cohort)
-    settings, pairs = classifier.card["settings"], phase_pairs(listed)
+    settings, pairs = classifier.card["settings"], both_phases(listed)
     for fixed, _ in pairs:
         if settings["box"] == "lungs" and fixed.mask is None:
             raise InputError(
@@ -133,6 +149,7 @@ def predict_cohort(
     with tempfile.TemporaryDirectory() as temporary:
         folder = temporary if deformations is None else deformations
         sampled = sample_pairs(method, pairs, listed.root, folder, settings["box"], window)
+    _warn_of_the_unlike(classifier, {f.participant: s for (f, _), s in zip(pairs, sampled)})
     features = np.stack([make_features(one, settings["unit"]) for one in sampled])
     known = set(classifier.card["patients"]["train"])
     rows = []
@@ -159,8 +176,22 @@ def _answer(probability) -> dict:
     }
 
 
-def _size(frame: Frame) -> str:
-    return " x ".join(map(str, frame.shape)) + " voxels"
+def _warn_of_the_unlike(classifier: ExportedClassifier, sampled: dict[str, Sampled]) -> None:
+    """Warns of lungs or breaths that are far from those of the training patients."""
+    seen = classifier.card.get("trained_on")
+    if seen is None:  # of a version that did not record it
+        return
+    for name, one in sampled.items():
+        values = {"breath": breath_size(one), "lungs": float(np.prod(one.extent) ** (1 / 3))}
+        for what, value in values.items():
+            low, high = seen[what]
+            if not low / _FAR <= value <= high * _FAR:
+                text = {"breath": "the displacement's root mean square", "lungs": "the box's size"}
+                warnings.warn(
+                    f"{name}: {text[what]} over the lungs is {value:.3g} mm, of the training "
+                    f"patients {low:.3g} to {high:.3g} mm; the answer means nothing.",
+                    stacklevel=3,
+                )
 
 
 def _background(fixed, frame: Frame, mask) -> np.ndarray:

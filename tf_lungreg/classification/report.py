@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_lungreg import __version__
 from tf_lungreg.data.io import Volume, save_volume
 from tf_lungreg.files import write_text
 from tf_lungreg.report import page, picture, table
@@ -32,6 +34,8 @@ def write_report(out: str | os.PathLike, found: dict, painted: Volume, under: np
         ("called", found["called"]),
         ("single networks", ", ".join(f"{value:.2f}" for value in found["responses"])),
         ("classifier", found["model"]),
+        *((name.replace("_", " "), path) for name, path in found["inputs"].items()),
+        ("made by", f"tf_lungreg {__version__}, {datetime.date.today().isoformat()}"),
     ]
     figure = occlusion_figure(painted, under)
     text = (

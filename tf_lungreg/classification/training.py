@@ -57,8 +57,12 @@ class ClassifierSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{name}: a whole number from {least} is needed, not {value!r}.")
+        if self.seed >= 2**32:
+            raise InputError(f"seed: below 2**32 is needed, not {self.seed}.")
         if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate: above 0 is needed, not {self.learning_rate}.")
+            raise InputError(
+                f"learning_rate: a number above 0 is needed, not {self.learning_rate}."
+            )
         if self.pooling not in POOLINGS:
             known = ", ".join(POOLINGS)
             raise InputError(f"pooling: one of {known} is needed, not {self.pooling!r}.")

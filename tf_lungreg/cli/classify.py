@@ -124,9 +124,18 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     settings = _settings(options)
+    from tf_lungreg.baselines import BASELINES
+    from tf_lungreg.classification.deformations import TRUTH
     from tf_lungreg.classification.evaluate import train
     from tf_lungreg.registration.default_model import default_model
 
+    if options.method:
+        known = (*BASELINES, TRUTH)
+        if options.method not in known:
+            raise InputError(
+                f"--method: one of {', '.join(known)} is needed, not {options.method!r}; a model "
+                "is named by --model."
+            )
     models = {} if options.method else {"proposed": options.model or default_model()}
     version, results = train(
         options.cohort,
@@ -138,7 +147,7 @@ def _train(options: argparse.Namespace) -> None:
     )
     print(_summary("training, cross-validated", results["cross_validation"]))
     print(_summary("test", results["test"]))
-    print(f"classifier  {version}")
+    print(f"classifier  {version}\n{_DISCLAIMER}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -157,14 +166,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     for name, row in results["table3"].items():
         print(_summary(name, row["test"]))
-    print(f"table  {options.out / 'results.md'}")
+    print(f"table  {options.out / 'results.md'}\n{_DISCLAIMER}")
 
 
 def _predict(options: argparse.Namespace) -> None:
     images = options.fixed, options.moving
     ways = [options.displacement, any(images), options.cohort]
     if sum(map(bool, ways)) != 1 or any(images) != all(images):
-        raise InputError("--displacement, or --fixed and --moving, or --cohort, are needed.")
+        raise InputError(
+            "exactly one of --displacement, --fixed with --moving, and --cohort is needed."
+        )
     if options.cohort:
         _predict_cohort(options)
         return
@@ -182,7 +193,7 @@ def _predict(options: argparse.Namespace) -> None:
         options.overwrite,
     )
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({**found, "note": _DISCLAIMER}, indent=2))
         return
     responses = ", ".join(f"{value:.2f}" for value in found["responses"])
     print(f"probability of disease  {found['probability']:.3f} ({found['called']})")

@@ -54,6 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except PermissionError as error:
+        print(
+            f"tf-lungreg {options.verb}: {error.filename}: may not be read or written; "
+            "choose another place or ask for access.",
+            file=sys.stderr,
+        )
+        return 2
     except MemoryError as error:
         print(f"tf-lungreg {options.verb}: not enough memory: {error}", file=sys.stderr)
         return 2

@@ -93,14 +93,16 @@ def load_classifier(path: str | os.PathLike) -> ExportedClassifier:
     """
     version = find_model(path)
     card = read_card(version)
-    if card.get("task") != TASK:
+    if card.get("task") != TASK or not {"settings", "registration", "patients"} <= set(card):
         raise InputError(f"{version}: not a classifier; one of tf-lungreg classify is needed.")
     try:
         loaded = tf.saved_model.load(str(version))
         return ExportedClassifier(version, card, loaded.signatures["classify"], loaded)
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{version}: not a classifier of this package ({reason}).") from error
+        raise InputError(
+            f"{version}: this classifier cannot be loaded, its files are damaged ({reason})."
+        ) from error
 
 
 class _Classifiers(tf.Module):

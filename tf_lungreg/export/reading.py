@@ -93,8 +93,10 @@ def load_model(path: str | os.PathLike) -> ExportedModel:
     try:
         with _without_notice_of_gradients():
             loaded = tf.saved_model.load(str(version))
-    except (OSError, ValueError, AttributeError, KeyError, tf.errors.OpError) as error:
+    except (OSError, ValueError, AttributeError, LookupError, tf.errors.OpError) as error:
         raise _not_a_model(version, error) from error
+    if not {"moving", "fixed"} <= _inputs(loaded.signatures.get("serving_default")):
+        raise _not_a_model(version, "it takes no pair of images")
     return ExportedModel(version, card, read_weights(version), dict(loaded.signatures))
 
 
@@ -118,6 +120,11 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not weights:
         raise _not_a_model(version, "no weights")
     return weights
+
+
+def _inputs(signature) -> set[str]:
+    """The names of what a signature takes."""
+    return set() if signature is None else set(signature.structured_input_signature[1])
 
 
 @contextmanager
