@@ -41,6 +41,8 @@ def quality_line(metrics: Mapping) -> str:
 
 
 def _similarity(before, after):
+    # Of whichever sign: where one contrast is the other's inverse, -1 is the best there is.
+    before, after = abs(before), abs(after)
     if after < before:
         level = 2 if before - after > SIMILARITY_LOSS else 1
         yield level, f"the images' correlation went from {before:.3f} to {after:.3f}"
