@@ -23,6 +23,8 @@ GOOD = {
         ({"ncc_after": 0.9}, "ok", ""),  # nothing to improve: the same image twice
         ({"ncc_after": 0.89}, "check", "correlation went from 0.900 to 0.890"),
         ({"ncc_after": 0.87}, "failed", "correlation"),
+        ({"ncc_before": -0.82, "ncc_after": -0.99}, "ok", ""),  # contrasts that are inverse
+        ({"ncc_before": -0.82, "ncc_after": -0.61}, "failed", "went from 0.820 to 0.610"),
         (
             {"ncc_before": 0.5, "ncc_after": 0.89},
             "check",
