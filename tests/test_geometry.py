@@ -90,7 +90,8 @@ def test_voxel_to_keeps_the_world_point():
 def test_same_grid():
     frame = make_frame(angles=(10, 20, 30))
     assert frame.same_grid(Frame(frame.shape, frame.affine))
-    assert not frame.same_grid(Frame((11, 17, 24), frame.affine))
+    for other in ((11, 17, 24), (11, 17, 22), (10, 17, 23), (12, 17, 23)):
+        assert not frame.same_grid(Frame(other, frame.affine))
     for row, column in itertools.product(range(3), range(4)):
         moved = frame.affine.copy()
         moved[row, column] += 2e-3
@@ -98,6 +99,18 @@ def test_same_grid():
         assert frame.same_grid(Frame(frame.shape, moved), tolerance=0.1)
         moved[row, column] = frame.affine[row, column] + 1e-5
         assert frame.same_grid(Frame(frame.shape, moved))
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_same_grid_measures_at_the_outermost_centres(axis):
+    """A voxel that is longer by e moves the last centre by (n - 1) e, whatever n."""
+    frame = make_frame()
+    last = frame.shape[axis] - 1
+    for share, same in ((0.99, True), (1.01, False)):
+        longer = frame.affine.copy()
+        step = frame.affine[:3, axis] / frame.spacing[axis]
+        longer[:3, axis] += share * 1e-3 / last * step
+        assert frame.same_grid(Frame(frame.shape, longer)) == same
 
 
 def test_apply_affine_on_any_leading_shape():
