@@ -10,7 +10,6 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LARGEST = 1_000_000  # bytes
-LONG = ("04", "05", "07")  # minutes each
 # Where the files of one machine lie; times and colours of a terminal.
 MACHINE = re.compile(r"(?<![\w.])/(?:tmp|home|root|work|Users|var|opt|usr|mnt)/|\x1b\[|Traceback")
 
@@ -67,11 +66,7 @@ def test_a_notebooks_links_lead_somewhere(path):
                 assert target.startswith("http") or (FOLDER / target).exists(), target
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(p, marks=pytest.mark.slow if p.name[:2] in LONG else ()) for p in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@notebooks
 def test_a_notebook_runs(path, runner):
     committed = nbformat.read(path, as_version=4)
     executed = runner.execute(path)
