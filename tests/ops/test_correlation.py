@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 
 from tf_lungreg import ops
 
@@ -30,6 +31,14 @@ def test_the_expected_shift_is_where_the_match_is(rng, shift):
     correlation = ops.local_correlation(tf.constant(first), tf.constant(second), 2) / 32
     found = ops.expected_shift(correlation, 2, 30.0).numpy()[0, 2:-2, 2:-2, 2:-2]
     np.testing.assert_allclose(found, np.broadcast_to(shift, found.shape), atol=0.05)
+
+
+def test_expected_shift_is_the_mean_under_scipys_softmax(rng):
+    correlation = rng.normal(size=(1, *SHAPE, 27))
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    expected = softmax(3.0 * correlation, axis=-1) @ shifts
+    found = ops.expected_shift(tf.constant(correlation), 1, 3.0)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_expected_shift_without_a_preference_is_none(rng):
