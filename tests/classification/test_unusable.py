@@ -57,6 +57,7 @@ def test_a_mask_on_another_grid_is_refused(cohort, classifier, tmp_path, capsys)
         assert main([*words, *flags]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert "p04_mask.nii.gz" in error and "one grid is needed" in error
+    assert not list(tmp_path.rglob("*.npz"))  # told before anyone was registered
 
 
 def test_a_classifier_registers_nothing(made, classifier):

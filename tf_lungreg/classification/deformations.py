@@ -17,7 +17,7 @@ from tf_lungreg.benchmark.measures import has_truth
 from tf_lungreg.benchmark.methods import Method
 from tf_lungreg.classification.features import SHAPE, Sampled, check_mask, sample
 from tf_lungreg.data.cohort import Scan, ScanPair
-from tf_lungreg.data.io import load_header, load_mask, load_volume
+from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
@@ -59,30 +59,35 @@ def sample_pairs(
     Raises:
         MissingFileError, InputError: a file cannot be used, or a truth is asked for and not there.
     """
-    found = []
-    with tqdm(pairs, unit="pair", disable=None) as bar:
+    files = [_array_file(Path(folder), method, pair, root, box, window) for pair in pairs]
+    found = [_read(file) for file in files]
+    new = [number for number, sampled in enumerate(found) if sampled is None]
+    for number in new:  # a bad mask is told before the first of many registrations
+        _load_mask(pairs[number][0], box)
+    with tqdm(new, unit="pair", disable=None) as bar:
         bar.set_description(TRUTH if method is None else method.name)
-        for pair in bar:
-            file = _array_file(Path(folder), method, pair, root, box, window)
-            sampled = _read(file)
-            if sampled is None:
-                sampled = _sample_pair(method, pair, root, box)
-                _write(file, sampled)
-            found.append(sampled)
+        for number in bar:
+            found[number] = _sample_pair(method, pairs[number], root, box)
+            _write(files[number], found[number])
     return found
 
 
 def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) -> Sampled:
     fixed = pair[0]
-    frame = load_header(fixed.image)
-    mask = load_mask(fixed.mask) if box == "lungs" else None
-    if mask is not None:
-        check_mask(mask, frame)
+    mask = _load_mask(fixed, box)
     if method is None:
         field = read_displacement(_truth_file(fixed, root))
     else:
         field, _ = method.register(*(load_volume(scan.image) for scan in pair))
-    return sample(field, frame, mask)
+    return sample(field, load_header(fixed.image), mask)
+
+
+def _load_mask(fixed: Scan, box: str) -> Volume | None:
+    if box != "lungs":
+        return None
+    mask = load_mask(fixed.mask)
+    check_mask(mask, load_header(fixed.image))
+    return mask
 
 
 def _array_file(folder: Path, method, pair: ScanPair, root: Path, box: str, window) -> Path:
