@@ -29,7 +29,7 @@ GROUPS = {
     },
 }
 LEAST = 0.85
-# (?:...) as cosmic-ray matches from the start of the name
+# Patterns of cosmic-ray's names of operators.
 MEANINGLESS = (
     r"core/ReplaceBinaryOperator_BitOr_.*",  # of the annotations, X | None
     r"core/ReplaceBinaryOperator_\w+_(?:BitOr|BitAnd|BitXor|LShift|RShift)",

@@ -6,15 +6,14 @@ python docs/images/pair.py FIXED MOVING PICTURE.png [REFINE]
 import sys
 
 from tf_lungreg import register
-from tf_lungreg.figures import registration_figure
+from tf_lungreg.registration.report import view_figure
 from tf_lungreg.registration.views import plane_views
 
 
 def main(fixed: str, moving: str, picture: str, refine: str = "0") -> None:
     """Registers with the model that comes with the package and writes the picture."""
     view = plane_views(register(fixed, moving, refine=int(refine)))[0]
-    arrays = (view.fixed, view.before, view.after, view.grid)
-    registration_figure(*arrays, view.frame.spacing, index=0).savefig(picture, dpi=80)
+    view_figure(view).savefig(picture, dpi=80)
 
 
 if __name__ == "__main__":

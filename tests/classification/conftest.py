@@ -15,6 +15,7 @@ from tf_lungreg.registration.transform_files import write_displacement
 
 LOW, HIGH = np.array([-90.0, -70.0, -120.0]), np.array([80.0, 60.0, 100.0])  # the lungs, RAS mm
 FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()
+NINE = ["healthy", "ssc", "ssc"] * 3
 SMALL = {"epochs": 30, "learning_rate": 3e-3, "filters": 4, "hidden": 16}
 
 
@@ -86,9 +87,22 @@ def tools():
         train_classifier=train_classifier,
         flags=FLAGS,
         small=SMALL,
+        nine=NINE,
         low=LOW,
         high=HIGH,
     )
+
+
+@pytest.fixture(scope="session")
+def nine(tools, tmp_path_factory):
+    """A cohort of nine patients; a test that changes it takes a copy."""
+    return tools.write_cohort(tmp_path_factory.mktemp("nine") / "cohort", NINE)
+
+
+@pytest.fixture(scope="session")
+def nine_classifier(tools, nine, tmp_path_factory):
+    """A classifier that was trained on them."""
+    return str(tools.train_classifier(nine, tmp_path_factory.mktemp("nine_runs") / "ild"))
 
 
 @pytest.fixture(scope="session")

@@ -17,23 +17,12 @@ from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement, write_displacement
 
-DIAGNOSES = ["healthy", "ssc", "ssc"] * 3
 PREDICT = ["classify", "predict", "--model"]
 
 
-@pytest.fixture(scope="module")
-def made(tools, tmp_path_factory):
-    return tools.write_cohort(tmp_path_factory.mktemp("ild") / "cohort", DIAGNOSES)
-
-
-@pytest.fixture(scope="module")
-def classifier(tools, made, tmp_path_factory):
-    return str(tools.train_classifier(made, tmp_path_factory.mktemp("runs") / "ild"))
-
-
 @pytest.fixture
-def cohort(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "cohort")
+def cohort(nine, tmp_path):
+    return shutil.copytree(nine, tmp_path / "cohort")
 
 
 def edit(cohort, old, new):
@@ -43,14 +32,14 @@ def edit(cohort, old, new):
     table.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_a_mask_on_another_grid_is_refused(cohort, classifier, tmp_path, capsys):
+def test_a_mask_on_another_grid_is_refused(cohort, nine_classifier, tmp_path, capsys):
     mask = load_mask(cohort / "p04_mask.nii.gz")
     affine = mask.frame.affine.copy()
     affine[2, 3] += 50
     frame = Frame(mask.frame.shape, affine)
     save_volume(cohort / "p04_mask.nii.gz", mask.data, frame, overwrite=True)
     for words in (
-        [*PREDICT, classifier, "--cohort", str(cohort)],
+        [*PREDICT, nine_classifier, "--cohort", str(cohort)],
         ["classify", "train", "--method", "truth", "--out", "x", "--cohort", str(cohort)],
     ):
         flags = ["--folds", "2", "--deformations", str(tmp_path)] if "train" in words else []
@@ -60,28 +49,34 @@ def test_a_mask_on_another_grid_is_refused(cohort, classifier, tmp_path, capsys)
     assert not list(tmp_path.rglob("*.npz"))  # told before anyone was registered
 
 
-def test_a_classifier_registers_nothing(made, classifier):
-    images = [made / f"p0{n}_image.nii.gz" for n in (0, 1)]
+def test_a_classifier_registers_nothing(nine, nine_classifier):
+    images = [nine / f"p0{n}_image.nii.gz" for n in (0, 1)]
     with pytest.raises(InputError, match="takes no pair of images"):
-        register(*images, model=classifier)
+        register(*images, model=nine_classifier)
 
 
 @pytest.mark.parametrize(("times", "warned"), [(0, True), (1, False), (1000, True)])
-def test_a_breath_unlike_all_others_is_told(made, classifier, tmp_path, capsys, times, warned):
-    field = read_displacement(made / "p00.nii.gz")
+def test_a_breath_unlike_all_others_is_told(nine, nine_classifier, tmp_path, capsys, times, warned):
+    field = read_displacement(nine / "p00.nii.gz")
     write_displacement(tmp_path / "d.nii.gz", DisplacementField(times * field.data, field.frame))
     words = ["--displacement", str(tmp_path / "d.nii.gz")]
-    assert main([*PREDICT, classifier, *words, "--fixed-mask", str(made / "p00_mask.nii.gz")]) == 0
+    assert (
+        main([*PREDICT, nine_classifier, *words, "--fixed-mask", str(nine / "p00_mask.nii.gz")])
+        == 0
+    )
     assert ("the answer means nothing" in capsys.readouterr().err) == warned
 
 
-def test_lungs_of_one_voxel_are_told(made, classifier, tmp_path, capsys):
-    mask = load_mask(made / "p00_mask.nii.gz")
+def test_lungs_of_one_voxel_are_told(nine, nine_classifier, tmp_path, capsys):
+    mask = load_mask(nine / "p00_mask.nii.gz")
     data = np.zeros(mask.data.shape, np.uint8)
     data[5, 5, 5] = 1
     save_volume(tmp_path / "mask.nii.gz", data, mask.frame)
-    words = ["--displacement", str(made / "p00.nii.gz")]
-    assert main([*PREDICT, classifier, *words, "--fixed-mask", str(tmp_path / "mask.nii.gz")]) == 0
+    words = ["--displacement", str(nine / "p00.nii.gz")]
+    assert (
+        main([*PREDICT, nine_classifier, *words, "--fixed-mask", str(tmp_path / "mask.nii.gz")])
+        == 0
+    )
     assert "the box's size" in capsys.readouterr().err
 
 
@@ -92,11 +87,11 @@ def test_a_translation_alone_is_nothing(unit):
     assert not make_features(Sampled(moved, np.array([200.0, 250.0, 300.0])), unit).any()
 
 
-def test_who_has_one_phase_is_named(cohort):
+def test_who_has_one_phase_is_named(cohort, tools):
     edit(cohort, "p03\texhale", "p03\texpir")
     with pytest.warns(UserWarning, match="left out.*: p03"):
         pairs = both_phases(load_cohort(cohort))
-    assert len(pairs) == len(DIAGNOSES) - 1
+    assert len(pairs) == len(tools.nine) - 1
 
 
 def test_one_missing_mask_is_named(cohort):
@@ -118,8 +113,8 @@ def test_a_damaged_stored_deformation_is_made_again(cohort, tmp_path, size):
         np.testing.assert_array_equal(one.displacement, other.displacement)
 
 
-def test_a_damaged_classifier_is_one_line(classifier, tmp_path, capsys):
-    copy = shutil.copytree(classifier, tmp_path / "damaged")
+def test_a_damaged_classifier_is_one_line(nine_classifier, tmp_path, capsys):
+    copy = shutil.copytree(nine_classifier, tmp_path / "damaged")
     variables = copy / "1" / "variables" / "variables.data-00000-of-00001"
     variables.write_bytes(variables.read_bytes()[:1000])
     assert main([*PREDICT, str(copy), "--displacement", "d.nii.gz"]) == 2
@@ -131,14 +126,14 @@ def test_a_damaged_classifier_is_one_line(classifier, tmp_path, capsys):
     assert "not a classifier" in capsys.readouterr().err
 
 
-def test_a_place_that_may_not_be_written(made, classifier, tmp_path, monkeypatch, capsys):
+def test_a_place_that_may_not_be_written(nine, nine_classifier, tmp_path, monkeypatch, capsys):
     def deny(*_, **__):
         raise PermissionError(13, "Permission denied", str(tmp_path / "map.nii.gz"))
 
     monkeypatch.setattr("tf_lungreg.classification.predict.write_report", deny)
-    files = [str(made / f"p00{end}.nii.gz") for end in ("", "_mask")]
+    files = [str(nine / f"p00{end}.nii.gz") for end in ("", "_mask")]
     words = ["--displacement", files[0], "--fixed-mask", files[1], "--out", str(tmp_path)]
-    assert main([*PREDICT, classifier, *words]) == 2
+    assert main([*PREDICT, nine_classifier, *words]) == 2
     assert "map.nii.gz: may not be read or written" in capsys.readouterr().err
 
 

@@ -76,7 +76,7 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
     if unit == "lung":
         features = features / sampled.extent
     if unit == "breath":
-        features = features / max(breath_size(sampled), _LEAST)
+        features = features / max(_root_mean_square(features), _LEAST)
     return features.astype(np.float32)
 
 
@@ -91,13 +91,19 @@ def breath(sampled: Sampled) -> np.ndarray:
     return np.where(np.abs(moved) < _LEAST, 0.0, moved)
 
 
-def breath_size(sampled: Sampled) -> float:
-    """How deep a breath is: the root mean square of :func:`breath` in mm.
+def sizes(sampled: Sampled) -> dict[str, float]:
+    """How deep a breath is, ``breath``, and how large the box, ``lungs``; mm.
 
     Args:
         sampled: a displacement over the lungs.
+
+    Returns:
+        The root mean square of :func:`breath`, and the edge of a cube of the box's volume.
     """
-    return float(np.sqrt(np.mean(np.square(breath(sampled)))))
+    return {
+        "breath": _root_mean_square(breath(sampled)),
+        "lungs": float(np.prod(sampled.extent) ** (1 / 3)),
+    }
 
 
 def mirrored(features: np.ndarray) -> np.ndarray:
@@ -148,6 +154,10 @@ def same_voxels(one: Frame, other: Frame) -> bool:
     places = [apply_affine(frame.affine, _corners(frame)) for frame in (one, other)]
     apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=-1)
     return bool(apart.min(axis=1).max() < 0.01 * one.spacing.min())
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _size(frame: Frame) -> str:

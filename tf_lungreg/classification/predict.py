@@ -12,13 +12,7 @@ import numpy as np
 from tf_lungreg.baselines import BASELINES
 from tf_lungreg.benchmark.methods import Method, make_methods
 from tf_lungreg.classification.deformations import TRUTH, sample_pairs
-from tf_lungreg.classification.features import (
-    Sampled,
-    breath_size,
-    check_mask,
-    make_features,
-    sample,
-)
+from tf_lungreg.classification.features import Sampled, check_mask, make_features, sample, sizes
 from tf_lungreg.classification.measures import THRESHOLD
 from tf_lungreg.classification.occlusion import occlusion_map, paint_map
 from tf_lungreg.classification.patients import ILL, PREDICTIONS, both_phases
@@ -35,6 +29,7 @@ from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.transform_files import read_displacement
 
 _FAR = 1.5  # times beyond the training patients' range: what the networks know nothing of
+_SIZES = {"breath": "the displacement's root mean square", "lungs": "the box's size"}
 
 
 def predict(
@@ -182,13 +177,11 @@ def _warn_of_the_unlike(classifier: ExportedClassifier, sampled: dict[str, Sampl
     if seen is None:  # of a version that did not record it
         return
     for name, one in sampled.items():
-        values = {"breath": breath_size(one), "lungs": float(np.prod(one.extent) ** (1 / 3))}
-        for what, value in values.items():
+        for what, value in sizes(one).items():
             low, high = seen[what]
             if not low / _FAR <= value <= high * _FAR:
-                text = {"breath": "the displacement's root mean square", "lungs": "the box's size"}
                 warnings.warn(
-                    f"{name}: {text[what]} over the lungs is {value:.3g} mm, of the training "
+                    f"{name}: {_SIZES[what]} over the lungs is {value:.3g} mm, of the training "
                     f"patients {low:.3g} to {high:.3g} mm; the answer means nothing.",
                     stacklevel=3,
                 )

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_lungreg.benchmark.methods import Method, make_methods
 from tf_lungreg.classification.deformations import TRUTH, find_box, sample_pairs
-from tf_lungreg.classification.features import SHAPE, breath_size, make_features
+from tf_lungreg.classification.features import SHAPE, Sampled, make_features, sizes
 from tf_lungreg.classification.measures import measure
 from tf_lungreg.classification.patients import Patients
 from tf_lungreg.classification.training import (
@@ -105,10 +105,7 @@ def run_row(
             "box": box,
             "window": window if isinstance(window, str) else list(window),
         },
-        "trained_on": {  # smallest and largest of the training patients, mm
-            "breath": _range([breath_size(one) for one in sampled[:seen]]),
-            "lungs": _range([np.prod(one.extent) ** (1 / 3) for one in sampled[:seen]]),
-        },
+        "trained_on": _ranges(sampled[:seen]),
         "registration": {"method": name, **({} if method is None else method.identity)},
         "patients": {"train": names[:seen], "test": names[seen:]},
     }
@@ -126,5 +123,10 @@ def run_row(
     return Outcome(trained.models, results, predictions)
 
 
-def _range(values: Sequence[float]) -> list[float]:
-    return [round(float(limit), 3) for limit in (min(values), max(values))]
+def _ranges(sampled: Sequence[Sampled]) -> dict[str, list[float]]:
+    """The smallest and the largest of each of :func:`sizes`, mm."""
+    found = [sizes(one) for one in sampled]
+    return {
+        name: [round(limit(one[name] for one in found), 3) for limit in (min, max)]
+        for name in found[0]
+    }

@@ -252,12 +252,11 @@ def _command_line(options: argparse.Namespace) -> str:
     """The command that gives the same results again."""
     words = ["tf-lungreg", "classify", options.action]
     for name, value in vars(options).items():
-        if name in ("verb", "action", "overwrite") or value is False:
+        if name in ("verb", "action", "overwrite") or value is False or value in (None, "", []):
             continue
-        if value in (None, "", []):
-            continue
-        values = value if isinstance(value, list) else [] if value is True else [value]
-        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += map(str, value if isinstance(value, list) else [value])
     return shlex.join(words)
 
 

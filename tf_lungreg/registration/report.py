@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from tf_lungreg.figures import jacobian_figure, overlay, registration_figure
@@ -183,10 +184,18 @@ def _volume_change(views: list[PlaneView], metrics: dict) -> str:
     )
 
 
-def _figure_2(view: PlaneView) -> str:
+def view_figure(view: PlaneView) -> Figure:
+    """The paper's Figure 2 of one slice.
+
+    Args:
+        view: of :func:`tf_lungreg.registration.views.plane_views`.
+    """
     arrays = (view.fixed, view.before, view.after, view.grid)
-    figure = registration_figure(*arrays, view.frame.spacing, index=0)
-    return picture(figure, f"{view.name}: reference, moving, warped, difference")
+    return registration_figure(*arrays, view.frame.spacing, index=0)
+
+
+def _figure_2(view: PlaneView) -> str:
+    return picture(view_figure(view), f"{view.name}: reference, moving, warped, difference")
 
 
 def _files() -> str:
