@@ -1,14 +1,17 @@
 """Keras layers of the registration network."""
 
 from tf_lungreg.layers.attention import SqueezeExcitation3D
+from tf_lungreg.layers.evidence import LocalDeviation3D, LocalNormalization3D, MatchingStep3D
 from tf_lungreg.layers.matching import (
     AffineComposition,
     BackAlignment3D,
     DisplacedSampling3D,
     DisplacementGradients,
     ExpectedShift,
+    FadedGradients,
     FittedAffine,
     LocalCorrelation3D,
+    RescaledAffine,
 )
 from tf_lungreg.layers.normalization import instance_normalization
 from tf_lungreg.layers.resampling import LinearUpsampling3D
@@ -32,11 +35,16 @@ __all__ = [
     "DisplacedSampling3D",
     "DisplacementGradients",
     "ExpectedShift",
+    "FadedGradients",
     "FittedAffine",
     "GridComposition",
     "IdentityAffine",
     "LinearUpsampling3D",
     "LocalCorrelation3D",
+    "LocalDeviation3D",
+    "LocalNormalization3D",
+    "MatchingStep3D",
+    "RescaledAffine",
     "SpatialGradients",
     "SpatialTransformer3D",
     "SqueezeExcitation3D",

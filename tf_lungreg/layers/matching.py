@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_lungreg import ops
 
 _SHARPNESS = 10.0  # lets correlations that differ by 0.1 count e-fold
+_LINEAR = 0.9  # |Φ - 1| up to which a displacement is given back as it is
 
 _register = tf.keras.utils.register_keras_serializable(package="tf_lungreg")
 
@@ -119,6 +120,34 @@ class BackAlignment3D(tf.keras.layers.Layer):
 
 
 @_register
+class RescaledAffine(tf.keras.layers.Layer):
+    """The affine matrix of blocks of voxels as that of the volume.
+
+    Args:
+        block: edge of a block, voxels of the volume.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, block: int, **kwargs):
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, inputs):
+        """Maps [affine (batch, 3, 4), maps of the blocks (batch, d, h, w, C)] to (batch, 3, 4)."""
+        affine, maps = inputs
+        size = tf.cast(tf.shape(maps)[1:4], affine.dtype)
+        return rescale_affine(affine, 1 / block_scale(size, self.block))
+
+    def compute_output_shape(self, input_shape):
+        """That of the matrix."""
+        return input_shape[0]
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {**super().get_config(), "block": self.block}
+
+
+@_register
 class AffineComposition(tf.keras.layers.Layer):
     """One affine matrix, then another; see :func:`ops.compose_affine`."""
 
@@ -130,12 +159,28 @@ class AffineComposition(tf.keras.layers.Layer):
 
 @_register
 class DisplacedSampling3D(tf.keras.layers.Layer):
-    """Maps sampled at each voxel's place plus a displacement."""
+    """Maps sampled at each voxel's place plus a displacement.
+
+    Args:
+        detached: whether the displacement gets no gradient from what was sampled there, as between
+            the updates of recurrent optical flow: each update then learns from its own error.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, detached: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.detached = detached
 
     def call(self, inputs):
         """Maps [maps (batch, D, H, W, C), displacement (batch, D, H, W, 3)] to the maps' shape."""
         maps, shift = inputs
+        if self.detached:
+            shift = tf.stop_gradient(shift)
         return ops.warp(maps, ops.identity_grid(tf.shape(shift)[1:4], shift.dtype) + shift)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {**super().get_config(), "detached": self.detached}
 
 
 @_register
@@ -148,13 +193,57 @@ class DisplacementGradients(tf.keras.layers.Layer):
 
     def call(self, inputs):
         """Maps (batch, D, H, W, 3), voxels, to Φ of the same shape; 1 at the end of each line."""
-        parts = []
-        for axis in (1, 2, 3):
-            along = inputs[..., axis - 1]
-            last = tf.gather(along, [tf.shape(along)[axis] - 1], axis=axis)
-            rest = tf.gather(along, tf.range(1, tf.shape(along)[axis]), axis=axis)
-            parts.append(tf.concat([rest, last], axis=axis) - along)
-        return 1 + tf.tanh(tf.stack(parts, axis=-1))
+        return 1 + tf.tanh(_differences(inputs))
+
+
+@_register
+class FadedGradients(tf.keras.layers.Layer):
+    """A displacement to its spatial gradients, which give it back wherever they can.
+
+    ``Φ_d = 1 + s(v_d(p + 1) - v_d(p))``, where v fades out along each component's own axis within
+    a margin, since the integration holds the ends of each line, and s leaves values up to 0.9 as
+    they are and bends larger ones so that Φ never leaves [0, 2]. What lies within the margins and
+    changes by less than 0.9 voxels from one voxel to the next is integrated to the displacement
+    itself.
+
+    Args:
+        margin: voxels.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, margin: int, **kwargs):
+        super().__init__(**kwargs)
+        self.margin = margin
+
+    def call(self, inputs):
+        """Maps (batch, D, H, W, 3), voxels, to Φ of the same shape; 1 at the end of each line."""
+        faded = [self._fade(inputs[..., axis - 1], axis) for axis in (1, 2, 3)]
+        change = _differences(tf.stack(faded, axis=-1))
+        excess = tf.nn.relu(tf.abs(change) - _LINEAR)
+        bent = _LINEAR + (1 - _LINEAR) * tf.tanh(excess / (1 - _LINEAR))
+        return 1 + tf.where(excess > 0, tf.sign(change) * bent, change)
+
+    def _fade(self, component, axis):
+        size = tf.shape(component)[axis]
+        index = tf.range(size)
+        inward = tf.minimum(index, size - 1 - index)
+        weight = tf.minimum(tf.cast(inward, component.dtype) / self.margin, 1)
+        return component * tf.reshape(weight, [-1 if a == axis else 1 for a in range(4)])
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {**super().get_config(), "margin": self.margin}
+
+
+def _differences(displacement: tf.Tensor) -> tf.Tensor:
+    """``u_d(p + 1) - u_d(p)``, (batch, D, H, W, 3); 0 at the end of each line."""
+    parts = []
+    for axis in (1, 2, 3):
+        along = displacement[..., axis - 1]
+        last = tf.gather(along, [tf.shape(along)[axis] - 1], axis=axis)
+        rest = tf.gather(along, tf.range(1, tf.shape(along)[axis]), axis=axis)
+        parts.append(tf.concat([rest, last], axis=axis) - along)
+    return tf.stack(parts, axis=-1)
 
 
 def block_scale(size: tf.Tensor, block: int) -> tf.Tensor:

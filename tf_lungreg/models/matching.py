@@ -41,9 +41,30 @@ def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
         affine: whether there is the branch of A.
         deformable: whether there is the branch of Φ.
     """
+    matrix, shift = match(moving, fixed, sizes, affine, deformable)
+    if shift is None:
+        return matrix, None
+    shift = LinearUpsampling3D(2.0, name="displacement", **_FULL)([shift, fixed])
+    return matrix, DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
+
+
+def match(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
+    """A, (batch, 3, 4), and the displacement of blocks of two voxels, in blocks.
+
+    Args:
+        moving: (batch, D, H, W, 1).
+        fixed: (batch, D, H, W, 1).
+        sizes: of a preset.
+        affine: whether there is the branch of A.
+        deformable: whether there is the branch of the displacement.
+
+    Returns:
+        A, or None, and the displacement (batch, D/2, H/2, W/2, 3), or None, from the fixed image
+        that the inverse of A has brought to the moving image.
+    """
     extract = _extractor(sizes)
     (moving_fine, moving_coarse), (fixed_fine, fixed_coarse) = extract(moving), extract(fixed)
-    matrix = gradients = None
+    matrix = shift = None
     if affine:
         align = BackAlignment3D(4, name="coarse_aligned", **_FULL)
         matrix = _decode_affine(fixed_coarse, moving_coarse, align, sizes)
@@ -54,8 +75,8 @@ def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
             fixed_coarse = align([fixed_coarse, matrix])
             fixed_fine = BackAlignment3D(2, name="fine_aligned", **_FULL)([fixed_fine, matrix])
         coarse = (fixed_coarse, moving_coarse)
-        gradients = _decode_deformation(coarse, (fixed_fine, moving_fine), fixed, sizes)
-    return matrix, gradients
+        shift = _decode_deformation(coarse, (fixed_fine, moving_fine), sizes)
+    return matrix, shift
 
 
 def _extractor(sizes):
@@ -99,8 +120,8 @@ def _decode_affine(fixed, moving, align, sizes):
     return matrix
 
 
-def _decode_deformation(coarse, fine, volume, sizes):
-    """Φ, (batch, D, H, W, 3), from pairs (fixed, moving) of maps."""
+def _decode_deformation(coarse, fine, sizes):
+    """The displacement of the fine maps, in their voxels, from pairs (fixed, moving) of maps."""
     fixed, moving = coarse
     compare = _comparison(sizes.radius - 1, sizes, "coarse")
     shift, features = compare(fixed, moving)
@@ -113,9 +134,7 @@ def _decode_deformation(coarse, fine, volume, sizes):
     compare = _comparison(sizes.radius - 2, sizes, "fine", **_FULL)  # the last word on Φ
     moving = DisplacedSampling3D(name="moving_aligned", **_FULL)([moving, shift])
     more, _ = compare(fixed, moving, further=(features, shift))
-    shift = tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
-    shift = LinearUpsampling3D(2.0, name="displacement", **_FULL)([shift, volume])
-    return DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
+    return tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
 
 
 def _comparison(radius, sizes, name, **precision):

@@ -43,6 +43,25 @@ class Matching:
 
 
 @dataclass(frozen=True)
+class FineMatching:
+    """Sizes of the network that goes on to finer levels, :mod:`tf_lungreg.models.fine`.
+
+    Attributes:
+        coarse: of the network that begins, on voxels twice as large.
+        half: filters of the level whose voxels are twice as large.
+        half_updates: how often the displacement is corrected there.
+        full: filters of the level at the full resolution.
+        full_updates: how often the displacement is corrected there.
+    """
+
+    coarse: Matching
+    half: int
+    half_updates: int
+    full: int
+    full_updates: int
+
+
+@dataclass(frozen=True)
 class CoarseToFine:
     """Sizes of the paper's network on a coarser grid, :mod:`tf_lungreg.models.coarse_to_fine`.
 
@@ -80,7 +99,7 @@ class Preset:
         stop_patience: epochs without improvement until training stops.
     """
 
-    network: EncoderDecoder | CoarseToFine | Matching
+    network: EncoderDecoder | CoarseToFine | Matching | FineMatching
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     margin: int
@@ -167,6 +186,28 @@ PRESETS = {
         spacing=(5.0, 5.0, 5.0),
         shape=(48, 88, 88),
         margin=4,
+        alpha=1e-6,
+        beta=1e-3,
+        gamma=1.0,
+        learning_rate=1e-4,
+        epochs=10,
+        steps=20,
+        batch=1,
+        lr_patience=4,
+        stop_patience=10,
+    ),
+    # The same, and on from there to finer levels.
+    "fine": Preset(
+        network=FineMatching(
+            coarse=Matching(encoder=(16, 24, 32), decoder=32, radius=3, passes=2),
+            half=16,
+            half_updates=3,
+            full=12,
+            full_updates=2,
+        ),
+        spacing=(2.5, 2.5, 2.5),
+        shape=(96, 176, 176),
+        margin=8,
         alpha=1e-6,
         beta=1e-3,
         gamma=1.0,

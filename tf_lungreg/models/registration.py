@@ -1,7 +1,7 @@
 """The registration network: from a pair to A and Φ, and from these to the grid (paper 2, Fig. 1).
 
-Three networks find A and Φ: the paper's, one like it on a coarser grid, and one that compares
-features. All that follows is the same.
+Four networks find A and Φ: the paper's, one like it on a coarser grid, one that compares features,
+and one that goes on from there to finer levels. All that follows is the same.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from tf_lungreg.layers import (
 )
 from tf_lungreg.models.coarse_to_fine import coarse_to_fine
 from tf_lungreg.models.encoder_decoder import encoder_decoder
+from tf_lungreg.models.fine import fine_matching
 from tf_lungreg.models.matching import matching
 from tf_lungreg.models.presets import (
     PRESETS,
     CoarseToFine,
     EncoderDecoder,
+    FineMatching,
     Matching,
     find_preset,
 )
@@ -36,6 +38,7 @@ _BRANCHES = {
     EncoderDecoder: encoder_decoder,
     CoarseToFine: coarse_to_fine,
     Matching: matching,
+    FineMatching: fine_matching,
 }
 
 # Coordinates run to hundreds of voxels, Φ lies near 1: half precision would lose both.

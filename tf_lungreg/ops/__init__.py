@@ -16,6 +16,12 @@ from tf_lungreg.ops.grids import (
 )
 from tf_lungreg.ops.integration import ANCHORS, check_anchor, integrate
 from tf_lungreg.ops.jacobian import jacobian_determinant
+from tf_lungreg.ops.local_statistics import (
+    box_mean,
+    central_differences,
+    matching_step,
+    normalize_locally,
+)
 from tf_lungreg.ops.resampling import upsample
 from tf_lungreg.ops.warping import INTERPOLATIONS, warp
 
@@ -23,6 +29,8 @@ __all__ = [
     "ANCHORS",
     "INTERPOLATIONS",
     "affine_grid",
+    "box_mean",
+    "central_differences",
     "check_anchor",
     "compose",
     "compose_affine",
@@ -35,6 +43,8 @@ __all__ = [
     "invert_affine",
     "jacobian_determinant",
     "local_correlation",
+    "matching_step",
+    "normalize_locally",
     "upsample",
     "warp",
 ]

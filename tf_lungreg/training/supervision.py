@@ -47,22 +47,28 @@ def supervised_errors(outputs, grid, weight, offset, anchor: str) -> dict[str, t
     fields = tf.concat([ops.displacement(deformable), outputs["displacement"]], axis=-1)
     integrated, direct = tf.split(ops.warp(fields, tf.stop_gradient(linear)), 2, axis=-1)
     return {
-        "error": _error(linear + integrated, truth, share),
-        "affine": _error(linear, truth, share),
-        "displacement": _error(linear + direct, truth, share),
+        "error": mean_distance(linear + integrated, truth, share),
+        "affine": mean_distance(linear, truth, share),
+        "displacement": mean_distance(linear + direct, truth, share),
         "matches": _match_error(outputs["affine_displacement"], grid, weight),
         "folding": tf.reduce_mean(folding(None, deformable)),
     }
 
 
-def _thin(volume, offset):
-    return volume[:, offset[0] :: 2, offset[1] :: 2, offset[2] :: 2]
+def mean_distance(found: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Weighted mean distance of two fields, smooth at zero; a scalar.
 
-
-def _error(found, truth, weight):
-    """Weighted mean distance, smooth at zero."""
+    Args:
+        found: (batch, D, H, W, 3).
+        truth: the same shape.
+        weight: (batch, D, H, W).
+    """
     distance = tf.sqrt(tf.reduce_sum((found - truth) ** 2, axis=-1) + 0.01) - 0.1
     return tf.reduce_sum(weight * distance) / tf.reduce_sum(weight)
+
+
+def _thin(volume, offset):
+    return volume[:, offset[0] :: 2, offset[1] :: 2, offset[2] :: 2]
 
 
 def _match_error(found, grid, weight):

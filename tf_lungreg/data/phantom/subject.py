@@ -100,9 +100,13 @@ class Subject:
         """What the images are painted with."""
         return self.tissue_at(np.array(FIELD_OF_VIEW) / self.shape)
 
-    def tissue_at(self, spacing) -> Tissue:
-        """The same for images of another voxel size, (3,) mm."""
-        return make_tissue(self._rng("tissue"), self.anatomy, self.trees, spacing)
+    def tissue_at(self, spacing, trees: list[Tree] | None = None) -> Tissue:
+        """The same for images of another voxel size, (3,) mm, or with other vessels."""
+        return make_tissue(self._rng("tissue"), self.anatomy, trees or self.trees, spacing)
+
+    def finer_trees(self, ends: int, end_radius: float) -> list[Tree]:
+        """Vessels that divide further than those of :attr:`trees`, see :func:`grow_trees`."""
+        return grow_trees(self._rng("vessels"), self.anatomy, ends, end_radius)
 
     @cached_property
     def marks(self):

@@ -53,31 +53,35 @@ class Tree:
         )
 
 
-def grow_trees(rng, anatomy: Anatomy) -> list[Tree]:
+def grow_trees(
+    rng, anatomy: Anatomy, ends: int = _ENDS, end_radius: float = _END_RADIUS
+) -> list[Tree]:
     """Arteries and veins of both lungs: right, right, left, left.
 
     Args:
         rng: a generator of numpy's.
         anatomy: the patient's.
+        ends: of each tree.
+        end_radius: mm.
     """
     trees = []
     for side in (1, -1):
         for offset in ((0.0, 6.0, 9.0), (0.0, -4.0, -9.0)):
             root = anatomy.hilum(side) + offset
-            trees.append(_grow(rng, root, _random_ends(rng, anatomy, side)))
+            trees.append(_grow(rng, root, _random_ends(rng, anatomy, side, ends), end_radius))
     return trees
 
 
-def _random_ends(rng, anatomy, side):
+def _random_ends(rng, anatomy, side, count):
     """Random points of one lung at least 4 mm below its surface, (n, 3)."""
     low = np.array([0.0, -anatomy.depth, anatomy.base])
     high = np.array([anatomy.width, anatomy.depth, anatomy.apex])
-    points = rng.uniform(low, high, size=(_ENDS * 6, 3)) * (side, 1, 1)
+    points = rng.uniform(low, high, size=(count * 6, 3)) * (side, 1, 1)
     inside = lung_distance(anatomy, *points.T) < -4.0
-    return points[inside][:_ENDS]
+    return points[inside][:count]
 
 
-def _grow(rng, root, ends) -> Tree:
+def _grow(rng, root, ends, end_radius) -> Tree:
     points, parents, path = np.array([root]), np.zeros(1, dtype=int), np.zeros(1)
     for end in ends:
         cost = np.linalg.norm(points - end, axis=1) + _BALANCE * path
@@ -88,7 +92,7 @@ def _grow(rng, root, ends) -> Tree:
         first = len(points)
         parents = np.append(parents, [node, *range(first, first + len(line) - 1)])
         points = np.concatenate([points, line])
-    return Tree(points, parents, _murray(parents))
+    return Tree(points, parents, _murray(parents, end_radius))
 
 
 def _bent_line(rng, start, end):
@@ -100,10 +104,10 @@ def _bent_line(rng, start, end):
     return start + share[:, None] * (end - start) + (share * (1 - share))[:, None] * 4 * bend
 
 
-def _murray(parents):
+def _murray(parents, end_radius):
     cubes = np.zeros(len(parents))
     leaves = np.bincount(parents[1:], minlength=len(parents)) == 0
-    cubes[leaves] = _END_RADIUS**3
+    cubes[leaves] = end_radius**3
     for node in range(len(parents) - 1, 0, -1):
         cubes[parents[node]] += cubes[node]
     return np.cbrt(cubes)

@@ -6,6 +6,7 @@ so that a network which was trained on them alone registers real images of kinds
 """
 
 from tf_lungreg.data.synthetic.bodies import Bodies, load_bodies
+from tf_lungreg.data.synthetic.crops import SyntheticCrop, draw_crop
 from tf_lungreg.data.synthetic.pairs import SyntheticPair, draw_pair
 
-__all__ = ["Bodies", "SyntheticPair", "draw_pair", "load_bodies"]
+__all__ = ["Bodies", "SyntheticCrop", "SyntheticPair", "draw_crop", "draw_pair", "load_bodies"]

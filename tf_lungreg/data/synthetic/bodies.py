@@ -20,8 +20,10 @@ from tf_lungreg.files import replacing
 from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
 
 IMAGE_STEP, IMAGE_SHAPE = 4.0, (72, 124, 120)  # mm, voxels: shoulders to the upper abdomen
+FINE_STEP = 2.0  # mm, of bodies whose vessels divide further
 MOTION_STEP, MOTION_SHAPE = 8.0, (36, 62, 60)
 _CENTER = (0.0, -6.0, -30.0)  # of both grids in the body frame, RAS mm
+_FINE_VESSELS = (700, 0.75)  # ends of each tree and their radius in mm
 _DIAGNOSES = ("healthy", "ssc")  # in turn: they breathe differently
 CENTER = (np.array(IMAGE_SHAPE) - 1) / 2 * IMAGE_STEP
 
@@ -32,36 +34,44 @@ class Bodies:
 
     Attributes:
         images: (n, D, H, W) intensity at inspiration without noise, float16.
-        lungs: (n, D, H, W) bool.
+        step: voxel size of the images, mm.
+        lungs: (n, D, H, W) bool, on voxels of ``IMAGE_STEP``.
+        distance: to the lungs' surface, negative inside, of the same shape; whole mm, up to 127.
         exhale: (n, d, h, w, 3) displacement from inspiration to expiration, mm, float32.
         inhale: the same from expiration to inspiration.
     """
 
     images: np.ndarray
+    step: float
     lungs: np.ndarray
+    distance: np.ndarray
     exhale: np.ndarray
     inhale: np.ndarray
 
 
-def load_bodies(count: int, seed: int, cache: str | os.PathLike | None = None) -> Bodies:
+def load_bodies(
+    count: int, seed: int, cache: str | os.PathLike | None = None, step: float = IMAGE_STEP
+) -> Bodies:
     """Renders bodies, or finds them in a folder where an earlier call has put them.
 
     Args:
         count: how many.
         seed: body i is the phantom's subject of seed ``seed + i``.
         cache: the folder.
+        step: voxel size of the images, ``IMAGE_STEP`` or ``FINE_STEP``.
     """
-    file = None if cache is None else Path(cache) / f"bodies-{count}-{seed}.npz"
+    file = None if cache is None else Path(cache) / f"bodies-{count}-{seed}-{step:g}mm.npz"
     if file is not None and file.exists():
         with np.load(file) as stored:
-            return Bodies(**stored)
+            return Bodies(step=step, **stored)
     numbers = tqdm(range(count), "Rendering bodies", unit="body", disable=None)
-    parts = zip(*(_render(seed + i, _DIAGNOSES[i % 2]) for i in numbers))
-    arrays = dict(zip(("images", "lungs", "exhale", "inhale"), map(np.stack, parts)))
+    parts = zip(*(_render(seed + i, _DIAGNOSES[i % 2], step) for i in numbers))
+    names = ("images", "lungs", "distance", "exhale", "inhale")
+    arrays = dict(zip(names, map(np.stack, parts)))
     if file is not None:
         with replacing(file, overwrite=True) as temporary:
             np.savez(temporary, **arrays)
-    return Bodies(**arrays)
+    return Bodies(step=step, **arrays)
 
 
 def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
@@ -82,16 +92,19 @@ def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
     return found[0] if values.ndim == 3 else np.stack(found, axis=-1)
 
 
-def _render(seed, diagnosis):
+def _render(seed, diagnosis, step):
     subject = make_subject(np.random.SeedSequence(seed), diagnosis, IMAGE_SHAPE)
-    tissue = subject.tissue_at((IMAGE_STEP,) * 3)
+    trees = subject.finer_trees(*_FINE_VESSELS) if step == FINE_STEP else subject.trees
+    tissue = subject.tissue_at((step,) * 3, trees)
+    shape = np.round(np.array(IMAGE_SHAPE) * IMAGE_STEP / step).astype(int)
+    image = by_slice(lambda x, y, z: paint(tissue, x, y, z), _grid(shape, step))
     points = _grid(IMAGE_SHAPE, IMAGE_STEP)
-    image = by_slice(lambda x, y, z: paint(tissue, x, y, z), points)
-    lungs = by_slice(lambda x, y, z: lung_distance(subject.anatomy, x, y, z), points) < 0
+    distance = by_slice(lambda x, y, z: lung_distance(subject.anatomy, x, y, z), points)
     places = _grid(MOTION_SHAPE, MOTION_STEP)
     motions = (subject.motion.forward, subject.motion.inverse)
     exhale, inhale = (_displacement(motion, places) for motion in motions)
-    return image.astype(np.float16), lungs, exhale, inhale
+    whole = np.clip(distance, -127, 127).round().astype(np.int8)
+    return image.astype(np.float16), distance < 0, whole, exhale, inhale
 
 
 def _displacement(motion, points):
