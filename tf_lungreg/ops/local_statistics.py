@@ -45,8 +45,8 @@ def matching_step(
 
     Within the cube around a voxel, the warped image should be a linear function of the fixed one:
     ``r = mean_w + cov / var_f (f - mean_f) - w`` is what is missing, whatever the contrast and its
-    sign. The step is that of Thirion's demons (1998), ``r ∇w / (|∇w|² + var_w)``: the gradient of
-    the local correlation, scaled to voxels.
+    sign. Least squares over the cube, with gradients taken to be as steep along each axis, give the
+    step ``3 Σ r ∇w / Σ |∇w|²`` (after Lucas and Kanade 1981).
 
     Args:
         fixed: (batch, D, H, W, 1).
@@ -66,7 +66,8 @@ def matching_step(
     missing = mean_w + covariance / variance_f * (fixed - mean_f) - warped
     slope = central_differences(warped)
     steepness = tf.reduce_sum(slope**2, axis=-1, keepdims=True)
-    step = missing * slope / (steepness + variance_w)
+    sums = box_mean(tf.concat([missing * slope, steepness], axis=-1), radius)
+    step = 3 * sums[..., :3] / (sums[..., 3:] + floor**2)
     return step, covariance * tf.math.rsqrt(variance_f * variance_w)
 
 
