@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 
 from tf_lungreg import layers, ops
 
@@ -191,3 +192,70 @@ def test_alignment_of_blocks_is_that_of_the_volume(rng):
     expected = blocks_of(ops.affine_grid(inverse, shape)[0].numpy(), block)
     inner = (slice(3, -3),) * 3  # beyond the border there is nothing to sample
     np.testing.assert_allclose(found[inner], expected[inner], atol=1e-3)
+
+
+def test_faded_gradients_give_the_displacement_back(rng):
+    """Borders that move included: the margin lies outside what is looked at."""
+    shape, margin = (40, 44, 36), 8
+    field = np.stack([_smooth(rng, shape, 5.0) for _ in range(3)], axis=-1)
+    for axis, border in enumerate((5.0, -6.0, 4.0)):
+        field[..., axis] += border
+    displacement = tf.constant(field[np.newaxis], tf.float32)
+    gradients = layers.FadedGradients(margin)(displacement)
+    assert 0 <= float(tf.reduce_min(gradients)) and float(tf.reduce_max(gradients)) <= 2
+    found = ops.displacement(ops.integrate(gradients, "ends")).numpy()[0]
+    inner = (slice(margin, -margin),) * 3
+    assert np.abs(field[inner]).max() > 5
+    assert np.abs(found - field)[inner].max() < 0.01
+
+
+def test_faded_gradients_never_leave_their_range(rng):
+    found = check_layer(layers.FadedGradients(2), 3 * volume(rng, 3), (2, *SHAPE, 3))
+    assert found.min() >= 0 and found.max() <= 2
+    assert found.min() < 0.05 and found.max() > 1.95
+
+
+def test_rescaled_affine_is_the_same_map_on_finer_voxels(rng):
+    """A block's centre goes where the matrix of the blocks says."""
+    matrix, blocks = affine(rng), volume(rng)
+    whole = layers.RescaledAffine(2)([matrix, blocks])
+    fine = ops.affine_grid(whole, [2 * n for n in SHAPE]).numpy()
+    centres = fine.reshape(2, SHAPE[0], 2, SHAPE[1], 2, SHAPE[2], 2, 3).mean(axis=(2, 4, 6))
+    expected = 2 * ops.affine_grid(matrix, SHAPE).numpy() + 0.5
+    np.testing.assert_allclose(centres, expected, atol=1e-4)
+
+
+def test_local_normalization(rng):
+    found = check_layer(layers.LocalNormalization3D(2, 0.1), volume(rng, 2), (2, *SHAPE, 2))
+    assert np.abs(found).max() < 12
+
+
+def test_local_deviation(rng):
+    inputs = volume(rng, 3)
+    found = check_layer(layers.LocalDeviation3D(1), inputs, (2, *SHAPE, 3))
+    np.testing.assert_allclose(found, inputs - ops.box_mean(inputs, 1), atol=1e-6)
+
+
+def test_matching_step(rng):
+    inputs = [volume(rng), volume(rng)]
+    found = check_layer(layers.MatchingStep3D(2, 0.3), inputs, (2, *SHAPE, 4))
+    expected = ops.matching_step(*inputs, 2, 0.3)
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=-1), atol=1e-6)
+
+
+def test_a_detached_displacement_gets_no_gradient(rng):
+    maps, shift = volume(rng, 2), 0.3 * volume(rng, 3)
+    for detached in (False, True):
+        layer = layers.DisplacedSampling3D(detached)
+        with tf.GradientTape() as tape:
+            tape.watch([maps, shift])
+            total = tf.reduce_sum(layer([maps, shift]) ** 2)
+        of_maps, of_shift = tape.gradient(total, [maps, shift])
+        assert np.abs(of_maps).max() > 0
+        assert (of_shift is None) == detached
+
+
+def _smooth(rng, shape, size):
+    """A random field without steps of more than 0.9 from voxel to voxel."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), 8, mode="nearest")
+    return size * field / np.abs(field).max()
