@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from tf_lungreg.data.synthetic import bodies as bodies_module
-from tf_lungreg.data.synthetic import draw_pair, load_bodies
+from tf_lungreg.data.synthetic import draw_crop, draw_pair, load_bodies
 from tf_lungreg.data.synthetic.appearance import random_contrast
 from tf_lungreg.data.synthetic.deformation import rotation, smooth_field
 from tf_lungreg.metrics import dice
@@ -25,7 +25,7 @@ def test_bodies_are_found_again_and_breathing_has_an_inverse(bodies, tmp_path, m
     first = load_bodies(1, seed=5, cache=tmp_path)
     monkeypatch.setattr(bodies_module, "_render", None)
     again = load_bodies(1, seed=5, cache=tmp_path)
-    for name in ("images", "lungs", "exhale", "inhale"):
+    for name in ("images", "lungs", "distance", "exhale", "inhale"):
         np.testing.assert_array_equal(getattr(again, name), getattr(bodies, name)[:1])
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
 
@@ -43,7 +43,8 @@ def test_a_pair_is_a_function_of_its_seed(bodies):
     assert np.abs(first.fixed - other.fixed).mean() > 0.01
 
 
-def test_the_grid_brings_the_moving_image_onto_the_fixed_one(bodies):
+def test_the_grid_brings_the_moving_image_onto_the_fixed_one(bodies, monkeypatch):
+    monkeypatch.setattr("tf_lungreg.data.synthetic.pairs._OTHER", 0)  # one contrast in both
     before, after = [], []
     for seed in range(8):
         pair = draw_pair(bodies, seed, SHAPE)
@@ -102,3 +103,34 @@ def test_contrasts_differ(rng):
     values = np.stack([random_contrast(rng) for _ in range(40)])
     assert values.shape == (40, 15) and np.isfinite(values).all()
     assert values.std(axis=0).min() > 0.03
+
+
+def test_the_true_displacement_of_a_crop_brings_the_images_together(bodies, monkeypatch):
+    """Seen without noise, in one contrast; the start is closer than nothing and not the truth."""
+    monkeypatch.setattr(
+        "tf_lungreg.data.synthetic.crops.acquire",
+        lambda rng, tissue, values, spacing: tissue / np.float32(1000),
+    )
+    monkeypatch.setattr("tf_lungreg.data.synthetic.crops._blur", lambda rng, image: image)
+    ratios, starts = [], []
+    for seed in range(8):
+        crop = draw_crop(bodies, seed, (32, 32, 32))
+        assert crop.fixed.dtype == crop.moving.dtype == crop.start.dtype == np.float32
+        assert crop.start.shape == (16, 16, 16, 3)
+        identity = np.stack(np.indices(crop.fixed.shape), axis=-1)
+        share = crop.weight * (crop.weight > 0.4) / crop.weight.sum()
+        before = np.sum(share * np.abs(crop.moving - crop.fixed))
+        warped = warp(crop.moving, identity + crop.displacement)
+        ratios.append(np.sum(share * np.abs(warped - crop.fixed)) / before)
+        start = np.repeat(np.repeat(np.repeat(2 * crop.start, 2, 0), 2, 1), 2, 2)
+        error = np.linalg.norm(start - crop.displacement, axis=-1)
+        starts.append(np.sum(share * error))
+    assert np.median(ratios) < 0.4
+    assert min(starts) > 0.02 and np.median(starts) < 2  # voxels
+
+
+def test_a_crop_is_a_function_of_its_seed(bodies):
+    first, again, other = (draw_crop(bodies, seed, (16, 16, 16)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.moving, again.moving)
+    np.testing.assert_array_equal(first.start, again.start)
+    assert np.abs(first.fixed - other.fixed).mean() > 0.01

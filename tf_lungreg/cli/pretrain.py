@@ -8,12 +8,28 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``tf-lungreg pretrain``."""
-    parser.add_argument("--steps", type=int, default=6000, help="pairs (default: %(default)s)")
+    parser.add_argument(
+        "--coarse-steps",
+        type=int,
+        default=6000,
+        help="pairs for the part that compares features (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fine-steps",
+        type=int,
+        default=12000,
+        help="crops for the finer levels (default: %(default)s)",
+    )
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
-    parser.add_argument("--bodies", type=int, default=72, help="default: %(default)s")
+    parser.add_argument("--bodies", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--init-from", help="exported model whose weights to start with")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of log and cache")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        help="folder of logs, cache and the state from which the same command resumes",
+    )
     parser.add_argument(
         "--models",
         type=Path,
@@ -23,15 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Trains and says where the model is."""
-    from tf_lungreg.files import check_folder, check_new_file
+    """Trains and prints where the model is."""
+    from tf_lungreg.files import check_folder
     from tf_lungreg.training.pretraining import PretrainingConfig, pretrain
 
-    names = ("steps", "learning_rate", "bodies", "seed", "init_from")
+    names = ("coarse_steps", "fine_steps", "learning_rate", "bodies", "seed", "init_from")
     config = PretrainingConfig(**{name: getattr(options, name) for name in names})
     config.check()
     check_folder(options.models)
-    log = options.runs / f"pretraining-{config.steps}-{config.seed}.jsonl"
-    check_new_file(log, overwrite=False)
-    model = pretrain(config, options.models, options.runs / "cache", log)
-    print(f"log      {log}\nmodel    {model}")
+    folder = options.runs / f"pretraining-{config.seed}"
+    model = pretrain(config, options.models, options.runs / "cache", folder)
+    print(f"logs     {folder}\nmodel    {model}")

@@ -24,6 +24,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
 
 _WARM_UP = 50  # steps over which the learning rate rises
+_CLIP = 1.0  # of the gradients' norm
 _MEMORY = 0.995  # of the moving average of the weights
 _LOGGED = 50  # steps a line of the log is the mean of
 _SAVED = 100  # steps from one saved state to the next
@@ -57,34 +58,59 @@ def _cosine(share):
     return 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * share))
 
 
+def clipped_step(
+    model: tf.keras.Model, errors: Callable[..., dict[str, tf.Tensor]], weights, signature
+) -> tuple[Callable[..., dict[str, tf.Tensor]], tf.keras.optimizers.Optimizer]:
+    """A function that trains a model one step, and the optimizer that it uses.
+
+    Args:
+        model: whose weights are trained.
+        errors: of an example's tensors, the terms of the loss by name.
+        weights: of the terms that count.
+        signature: of the example's tensors.
+    """
+    optimizer = tf.keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(input_signature=signature)
+    def update(*tensors):
+        with tf.GradientTape() as tape:
+            terms = errors(*tensors)
+            loss = sum(weight * terms[name] for name, weight in weights.items())
+        gradients = tape.gradient(loss, model.trainable_variables)
+        gradients, _ = tf.clip_by_global_norm(gradients, _CLIP)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return terms
+
+    return update, optimizer
+
+
 def train_on_examples(
     variables: list[tf.Variable],
     optimizer: tf.keras.optimizers.Optimizer,
-    step: Callable[[object], dict[str, tf.Tensor]],
+    step: Callable[[int, object], dict[str, tf.Tensor]],
     draw: Callable[[int], object],
     course: Course,
     folder: Path,
-) -> list[np.ndarray]:
+) -> None:
     """Trains up to the last step, from the state in the folder where there is one.
+
+    In the end the variables are the moving average of what they were.
 
     Args:
         variables: what is trained.
-        optimizer: of the variables; this function sets its rate.
-        step: trains on an example and returns the terms of the loss, scalars.
+        optimizer: built for the variables; this function sets its rate.
+        step: trains on an example, of that number, and returns the terms of the loss.
         draw: an example from its number; it must be importable in another process.
         course: of the training.
         folder: of ``state.npz`` and ``log.jsonl``: a JSON object a line, with the step, seconds
             since the start and mean terms.
-
-    Returns:
-        The moving average of each variable.
 
     Raises:
         InputError: the folder's state is of another network or seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state, log = folder / "state.npz", folder / "log.jsonl"
-    optimizer.build(variables)
     tracked = [*variables, *optimizer.variables]
     first, average = _restore(state, tracked, len(variables), course.seed)
     started, recent = time.monotonic(), []
@@ -92,7 +118,7 @@ def train_on_examples(
     bar = tqdm(examples, "Training", total=course.steps, initial=first, disable=None)
     for number, example in enumerate(bar, start=first):
         optimizer.learning_rate = course.rate(number)
-        recent.append({name: float(value) for name, value in step(example).items()})
+        recent.append({name: float(value) for name, value in step(number, example).items()})
         memory = min(_MEMORY, (number + 1) / (number + 10))
         for value, variable in zip(average, variables):
             value *= memory
@@ -106,7 +132,8 @@ def train_on_examples(
             recent.clear()
         if done % _SAVED == 0 or done == course.steps:
             _save(state, done, course.seed, tracked, average)
-    return average
+    for variable, value in zip(variables, average):
+        variable.assign(value)
 
 
 def _drawn_ahead(draw, offset, first, last) -> Iterator[object]:

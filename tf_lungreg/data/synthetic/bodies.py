@@ -24,6 +24,7 @@ FINE_STEP = 2.0  # mm, of bodies whose vessels divide further
 MOTION_STEP, MOTION_SHAPE = 8.0, (36, 62, 60)
 _CENTER = (0.0, -6.0, -30.0)  # of both grids in the body frame, RAS mm
 _FINE_VESSELS = (700, 0.75)  # ends of each tree and their radius in mm
+_FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 _DIAGNOSES = ("healthy", "ssc")  # in turn: they breathe differently
 CENTER = (np.array(IMAGE_SHAPE) - 1) / 2 * IMAGE_STEP
 
@@ -90,6 +91,27 @@ def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
         for channel in np.moveaxis(channels, -1, 0)
     ]
     return found[0] if values.ndim == 3 else np.stack(found, axis=-1)
+
+
+def picture(image, points, step, spacing):
+    """The intensity of a body at points, smoothed to the distance between them.
+
+    Args:
+        image: (D, H, W) of the body.
+        points: (d, h, w, 3) mm.
+        step: voxel size of the image, mm.
+        spacing: distance of the points along their axes, mm; at most rotated a little.
+    """
+    origin = CENTER - (np.array(image.shape) - 1) / 2 * step
+    voxels = (points - origin) / step
+    low = np.clip(np.floor(voxels.min(axis=(0, 1, 2))) - 2, 0, np.array(image.shape) - 4)
+    low = low.astype(int)
+    high = np.maximum(np.ceil(voxels.max(axis=(0, 1, 2))).astype(int) + 3, low + 4)
+    part = image[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
+    ratio = np.abs(spacing) / step
+    part = ndimage.gaussian_filter(part, np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM)
+    places = np.moveaxis(voxels - low, -1, 0)
+    return ndimage.map_coordinates(part, places, order=1, mode="nearest", output=np.float32)
 
 
 def _render(seed, diagnosis, step):

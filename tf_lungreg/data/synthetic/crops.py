@@ -13,13 +13,19 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.data.synthetic.appearance import acquire, random_contrast
-from tf_lungreg.data.synthetic.bodies import CENTER, IMAGE_STEP, MOTION_STEP, Bodies, sample
+from tf_lungreg.data.synthetic.bodies import (
+    CENTER,
+    IMAGE_STEP,
+    MOTION_STEP,
+    Bodies,
+    picture,
+    sample,
+)
 from tf_lungreg.data.synthetic.deformation import rotation, smooth_field
 
 SPACINGS = (2.0, 4.5)  # mm, smallest and largest voxel
 _BODY = 30.0  # intensity above which there is tissue
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
-_FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
     contrast = random_contrast(rng)
     other = random_contrast(rng) if rng.random() < _OTHER else contrast
     fixed, moving = (
-        _picture(bodies.images[number], places, bodies.step, spacing * zoom)
+        picture(bodies.images[number], places, bodies.step, spacing * zoom)
         for places in (in_body, behind)
     )
     lung = sample(bodies.lungs[number].astype(np.float32), in_body, IMAGE_STEP)
@@ -138,27 +144,6 @@ def _sliding(rng, shape, spacing, distance):
     return np.exp(-((np.maximum(distance, 0) / fall) ** 2))[..., np.newaxis] * motion
 
 
-def _picture(image, points, step, spacing):
-    """The body at points, smoothed to their distance.
-
-    Args:
-        image: (D, H, W) of the body.
-        points: (..., 3) mm.
-        step: voxel size of the image, mm.
-        spacing: distance of the points along their axes, mm; at most rotated a little.
-    """
-    origin = CENTER - (np.array(image.shape) - 1) / 2 * step
-    voxels = (points - origin) / step
-    low = np.clip(np.floor(voxels.min(axis=(0, 1, 2))) - 2, 0, np.array(image.shape) - 4)
-    low = low.astype(int)
-    high = np.maximum(np.ceil(voxels.max(axis=(0, 1, 2))).astype(int) + 3, low + 4)
-    part = image[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
-    ratio = np.abs(spacing) / step
-    part = ndimage.gaussian_filter(part, np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM)
-    places = np.moveaxis(voxels - low, -1, 0)
-    return ndimage.map_coordinates(part, places, order=1, mode="nearest", output=np.float32)
-
-
 def _blur(rng, image):
     """Thick slices, in some images: smooth along one axis."""
     if rng.random() < 0.75:
@@ -174,7 +159,7 @@ def _start(rng, displacement, spacing):
     wrong = smooth_field(rng, shape, spacing, 60, 1.7 * amount)
     wrong += smooth_field(rng, shape, spacing, 30, 0.8 * amount)
     sigma = rng.uniform(0, 10) / spacing
-    smooth = [ndimage.gaussian_filter(u, sigma, mode="nearest") for u in np.moveaxis(displacement, -1, 0)]
-    start = np.stack(smooth, axis=-1) + wrong / spacing
+    smooth = ndimage.gaussian_filter(displacement, (*sigma, 0), mode="nearest")
+    start = smooth + wrong / spacing
     blocks = start.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2, 3)
     return (blocks.mean(axis=(1, 3, 5)) / 2).astype(np.float32)

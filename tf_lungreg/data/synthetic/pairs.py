@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tf_lungreg.data.synthetic.appearance import acquire, random_contrast
-from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, sample
+from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, picture, sample
 from tf_lungreg.data.synthetic.deformation import random_affine, random_displacement, rotation
 
 _BODY = 30.0  # intensity above which there is tissue
-_OTHER = 0.15  # share of pairs whose images do not have the same contrast
+_OTHER = 0.35  # share of pairs whose images do not have the same contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
     rng = np.random.default_rng(seed)
     spacing = np.array(spacing)
     number = rng.integers(len(bodies.images))
-    tissue = bodies.images[number].astype(np.float32)
+    tissue = bodies.images[number]
     lungs = bodies.lungs[number]
     half = (np.array(shape) - 1) / 2 * spacing
     view = _draw_view(rng, lungs, half)
@@ -82,7 +82,9 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
 
     contrast = random_contrast(rng)
     other = random_contrast(rng) if rng.random() < _OTHER else contrast
-    fixed = sample(tissue, in_body, IMAGE_STEP)
+    fixed, there = (
+        picture(tissue, places, bodies.step, spacing * view.scale) for places in (in_body, behind)
+    )
     inside = np.all(np.abs(truth) <= half + 2, axis=-1)
     weight = (
         0.05 + 0.5 * (fixed > _BODY) + 1.5 * sample(lungs.astype(np.float32), in_body, IMAGE_STEP)
@@ -90,7 +92,7 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
     weight = weight * np.where(inside, 1, 0.1) * np.all(points == everywhere, axis=-1)
     return SyntheticPair(
         fixed=acquire(rng, fixed, contrast, spacing),
-        moving=acquire(rng, sample(tissue, behind, IMAGE_STEP), other, spacing),
+        moving=acquire(rng, there, other, spacing),
         grid=(truth / spacing + (np.array(shape) - 1) / 2).astype(np.float32),
         weight=weight.astype(np.float32),
     )
