@@ -1,6 +1,7 @@
 """geometry.py against nibabel, SimpleITK and hand-made numbers."""
 
 import itertools
+import math
 
 import nibabel as nib
 import numpy as np
@@ -178,6 +179,24 @@ def test_network_frame_takes_the_fixed_extent_in_multiples():
     assert network_frame(fixed, moving, SPACING, multiple=16)[0].shape == (32, 64, 48)
     assert network_frame(fixed, moving, SPACING, multiple=1)[0].shape == (20, 62, 48)
     assert network_frame(fixed, moving, SPACING, (8, 10, 12))[1].shape == (8, 10, 12)
+
+
+def test_network_frame_grows_its_voxels_until_they_are_few_enough():
+    fixed = make_frame((20, 31, 24), (3.0, 4.0, 5.0))
+    whole = network_frame(fixed, fixed, SPACING, margin=8)[0]
+    assert math.prod(whole.shape) > 60_000
+    frame = network_frame(fixed, fixed, SPACING, margin=8, voxels=60_000)[0]
+    assert 40_000 < math.prod(frame.shape) <= 60_000
+    factor = frame.spacing / SPACING
+    np.testing.assert_allclose(factor, factor[0])
+    assert factor[0] > 1
+    # The margin is there on every side, in the larger voxels.
+    extent = np.array([60, 124, 120])
+    assert (np.array(frame.shape) * frame.spacing >= extent + 16 * frame.spacing - 1e-6).all()
+    same = network_frame(fixed, fixed, SPACING, margin=8, voxels=10**9)[0]
+    assert same.same_grid(whole)
+    with pytest.raises(InputError, match="voxels"):
+        network_frame(fixed, fixed, SPACING, margin=8, voxels=1000)
 
 
 def test_network_frame_axes_and_centers():

@@ -22,6 +22,7 @@ AXIS_CODES = ("P", "I", "L")
 DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 _SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
+_GROWTH = 1.01  # by which the network's voxels grow until they are few enough
 _LARGEST_VOXEL = 100.0  # mm along an axis: what is larger is no image of a chest
 
 
@@ -148,6 +149,7 @@ def network_frame(
     init: str = "center",
     multiple: int = 8,
     margin: int = 0,
+    voxels: int | None = None,
 ) -> tuple[Frame, Frame]:
     """The two grids, of one shape, on which the network sees a pair.
 
@@ -166,6 +168,8 @@ def network_frame(
             positions, both grids about the fixed image's centre.
         multiple: what every axis is divisible by when ``shape`` is not given.
         margin: voxels beyond the fixed image on every side when ``shape`` is not given.
+        voxels: of the grid at most, when ``shape`` is not given; the spacing grows until it has no
+            more.
 
     Returns:
         The frame in which to sample the fixed image and the one for the moving image.
@@ -181,14 +185,23 @@ def network_frame(
     """
     if init not in ("center", "world"):
         raise InputError(f"init: 'center' or 'world' is needed, not {init!r}.")
+    if voxels is not None and voxels < (multiple * math.ceil((2 + 2 * margin) / multiple)) ** 3:
+        raise InputError(f"voxels: {voxels} are too few for a grid with its margin.")
     if shape is None:
-        extent = _world_extent(fixed)
-        shape = tuple(
-            multiple * math.ceil((max(length / step, 2) + 2 * margin) / multiple - 1e-6)
-            for length, step in zip(extent, spacing)
-        )
+        shape = _shape_over(fixed, spacing, multiple, margin)
+        while voxels is not None and math.prod(shape) > voxels:
+            spacing = tuple(_GROWTH * step for step in spacing)
+            shape = _shape_over(fixed, spacing, multiple, margin)
     origin = moving.center if init == "center" else fixed.center
     return _centred_frame(shape, spacing, fixed.center), _centred_frame(shape, spacing, origin)
+
+
+def _shape_over(frame: Frame, spacing, multiple: int, margin: int) -> tuple[int, int, int]:
+    """Size in voxels of a grid that holds a volume and a margin around it."""
+    return tuple(
+        multiple * math.ceil((max(length / step, 2) + 2 * margin) / multiple - 1e-6)
+        for length, step in zip(_world_extent(frame), spacing)
+    )
 
 
 def _world_extent(frame: Frame) -> np.ndarray:

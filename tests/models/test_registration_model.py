@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lungreg import ops
 from tf_lungreg.data.io import load_volume
 from tf_lungreg.data.preprocessing import to_network
 from tf_lungreg.errors import InputError
@@ -13,6 +14,7 @@ from tf_lungreg.geometry import network_frame
 from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset, presets
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.registration.default_model import pretrained_model
+from tf_lungreg.training.fine_levels import correction_model
 
 CT = Path(__file__).parents[1] / "ct"
 SHAPE = (16, 24, 20)
@@ -52,6 +54,40 @@ def test_general_has_the_same_outputs_and_branches(pair):
         assert (moved > 0) == affine and (stretched > 1e-5) == deformable
 
 
+def test_fine_has_the_same_outputs_and_branches(pair):
+    for affine, deformable in ((True, True), (False, True), (True, False)):
+        outputs = build_registration_model("fine", affine, deformable)(pair)
+        assert {name: tuple(v.shape) for name, v in outputs.items()} == OUTPUTS
+        assert all(np.isfinite(value).all() for value in outputs.values())
+        moved = np.abs(outputs["affine"] - np.eye(3, 4)).max()
+        stretched = np.abs(outputs["spatial_gradients"] - 1).max()
+        assert (moved > 0) == affine and (stretched > 1e-5) == deformable
+
+
+def test_the_levels_of_fine_begin_by_correcting_nothing(pair):
+    """Untrained, they hand on what the comparison of features found, on finer voxels."""
+    model = build_registration_model("fine")
+    names = ("fine_sum", "full_displacement_2")
+    outputs = {name: model.get_layer(name).output for name in names}
+    found = tf.keras.Model(model.inputs, outputs)(pair)
+    coarse = found["fine_sum"]  # of blocks of four voxels, in blocks
+    assert coarse.shape == (2, 4, 6, 5, 3) and np.abs(coarse).max() > 0.1
+    expected = 2 * ops.upsample(2 * ops.upsample(coarse))
+    np.testing.assert_allclose(found["full_displacement_2"], expected, atol=1e-5)
+
+
+def test_the_levels_of_fine_correct_what_they_are_given(pair):
+    """Alone, as they are trained, they have the weights that the whole network has."""
+    levels, whole = correction_model(), build_registration_model("fine")
+    own = named_weights(levels)
+    assert own and set(own) < set(named_weights(whole))
+    start = tf.ones((2, *(n // 2 for n in SHAPE), 3)) * 0.25
+    shifts = levels({**pair, "start": start})
+    assert [tuple(s.shape[1:4]) for s in shifts] == [tuple(start.shape[1:4])] * 3 + [SHAPE] * 2
+    for shift, expected in zip(shifts, [0.25] * 3 + [0.5] * 2):
+        np.testing.assert_allclose(shift, expected, atol=1e-6)
+
+
 def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
     """A patient's CT and the same moved by 15 voxels, where the comparison ends at 12."""
     image = load_volume(CT / "popi_inhale.nii.gz")
@@ -73,9 +109,10 @@ def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
     assert errors[1] < 0.5 * errors[0], errors
 
 
-def test_general_takes_sizes_that_are_no_multiple_of_its_blocks(rng):
+@pytest.mark.parametrize("preset", ("general", "fine"))
+def test_it_takes_sizes_that_are_no_multiple_of_its_blocks(rng, preset):
     volumes = rng.uniform(size=(2, 1, 17, 22, 19, 1)).astype(np.float32)
-    outputs = build_registration_model("general")({"moving": volumes[0], "fixed": volumes[1]})
+    outputs = build_registration_model(preset)({"moving": volumes[0], "fixed": volumes[1]})
     assert outputs["grid"].shape == (1, 17, 22, 19, 3)
     assert np.isfinite(outputs["warped"]).all()
 

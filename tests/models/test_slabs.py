@@ -62,7 +62,7 @@ def test_slabs_are_equal_to_the_whole(rng, tiny, pair, preset, depth, monkeypatc
     assert {name: v.shape for name, v in found.items()} == {n: v.shape for n, v in whole.items()}
 
 
-@pytest.mark.parametrize("preset", ["fast", "general"])
+@pytest.mark.parametrize("preset", ["fast", "general", "fine"])
 def test_layers_that_run_whole_are_equal_too(rng, pair, preset):
     model = build_registration_model(preset)
     for name in ("gradient_logits", "affine_parameters", "affine_weight"):

@@ -12,7 +12,10 @@ PHANTOM = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
 PHANTOM_FOLDER = Path("data") / "phantom"
 
 # Settings of the network itself, which a training that starts from a model takes over from it.
-_OF_THE_NETWORK = ("preset", "affine", "deformable", "anchor", "spacing", "shape", "margin")
+_OF_THE_NETWORK = (
+    *("preset", "affine", "deformable", "anchor"),
+    *("spacing", "shape", "margin", "voxels"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -88,6 +88,7 @@ class Preset:
         shape: size in voxels that it is trained at, at most.
         margin: voxels by which its grid reaches beyond the fixed image on every side. What the
             integration anchors then lies outside the image.
+        voxels: of its grid at most, where it takes an image's whole extent; None for no limit.
         alpha: weight of the affine term of the loss.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
@@ -103,6 +104,7 @@ class Preset:
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     margin: int
+    voxels: int | None
     alpha: float
     beta: float
     gamma: float
@@ -126,6 +128,7 @@ PRESETS = {
         spacing=(3.75, 3.21, 3.21),
         shape=(64, 192, 192),
         margin=0,
+        voxels=None,
         alpha=1e-6,
         beta=1e-6,
         gamma=0.0,
@@ -148,6 +151,7 @@ PRESETS = {
         spacing=(10.0, 9.69, 9.69),
         shape=(24, 64, 64),
         margin=0,
+        voxels=None,
         alpha=1e-6,
         beta=1e-3,
         gamma=3.0,
@@ -169,6 +173,7 @@ PRESETS = {
         spacing=(3.75, 3.21, 3.21),
         shape=(64, 192, 192),
         margin=0,
+        voxels=None,
         alpha=1e-6,
         beta=1e-3,
         gamma=3.0,
@@ -186,6 +191,7 @@ PRESETS = {
         spacing=(5.0, 5.0, 5.0),
         shape=(48, 88, 88),
         margin=4,
+        voxels=None,
         alpha=1e-6,
         beta=1e-3,
         gamma=1.0,
@@ -208,6 +214,7 @@ PRESETS = {
         spacing=(2.5, 2.5, 2.5),
         shape=(96, 176, 176),
         margin=8,
+        voxels=1_500_000,
         alpha=1e-6,
         beta=1e-3,
         gamma=1.0,

@@ -30,6 +30,7 @@ class NetworkPass:
         warped: the moving image as the network warped it.
         spatial_gradients: Φ, (D, H, W, 3); of a refined transform on its control grid.
         transform: the transform in the world.
+        spacing: voxel size in mm along D, H, W of the grid that the network saw.
     """
 
     fixed: np.ndarray
@@ -37,6 +38,7 @@ class NetworkPass:
     warped: np.ndarray
     spatial_gradients: np.ndarray
     transform: WorldTransform
+    spacing: list[float]
 
 
 def run_network(
@@ -45,7 +47,8 @@ def run_network(
     """Registers two volumes on the fixed one's whole extent at the model's spacing.
 
     Args:
-        model: with ``spacing``, ``anchor`` and, unless it is 0, ``margin`` in its card's settings.
+        model: its card's settings have ``spacing`` and ``anchor``, and, where the model has them,
+            ``margin`` and ``voxels``, see :func:`tf_lungreg.geometry.network_frame`.
         fixed: on any grid.
         moving: on any grid.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
@@ -61,6 +64,7 @@ def run_network(
         settings["spacing"],
         init=init,
         margin=settings.get("margin", 0),
+        voxels=settings.get("voxels"),
     )
     seen = at_once(
         lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
@@ -74,6 +78,7 @@ def run_network(
         warped=outputs["warped"][0, ..., 0].numpy(),
         spatial_gradients=gradients[0].numpy(),
         transform=world_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
+        spacing=frames[0].spacing.round(6).tolist(),
     )
 
 

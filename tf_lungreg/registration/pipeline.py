@@ -103,7 +103,7 @@ def register(
             "memory": memory,
             "initial_translation_ras": seen.transform.translation.tolist(),
             "network_shape": list(seen.fixed.shape),
-            "network_spacing": list(model.card["settings"]["spacing"]),
+            "network_spacing": seen.spacing,
         },
         "refinement": None if refinement is None else asdict(refinement),
         "model": str(model.path),

@@ -19,7 +19,7 @@ PAIRS = ("auto", "all", "patient")
 _OF_PRESET = (
     *("alpha", "beta", "gamma", "learning_rate"),
     *("epochs", "steps", "batch", "lr_patience", "stop_patience"),
-    *("spacing", "shape", "margin"),
+    *("spacing", "shape", "margin", "voxels"),
 )
 
 
@@ -46,6 +46,7 @@ class TrainingConfig:
         spacing: voxel size in mm along D, H, W.
         shape: size in voxels.
         margin: voxels by which a registration's grid reaches beyond the fixed image.
+        voxels: of a registration's grid at most; None for no limit.
         pairs: what training draws from: ``"all"`` ordered pairs of images, those of one
             ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
         window: ``"auto"``, ``"paper"`` or (low, high).
@@ -74,6 +75,7 @@ class TrainingConfig:
     spacing: tuple[float, float, float] | None = None
     shape: tuple[int, int, int] | None = None
     margin: int | None = None
+    voxels: int | None = None
     pairs: str = "auto"
     window: str | tuple[float, float] = "auto"
     seed: int = 0

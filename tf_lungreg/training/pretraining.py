@@ -121,6 +121,7 @@ def model_card(config: PretrainingConfig, folder: Path) -> dict:
             "spacing": preset.spacing,
             "shape": preset.shape,
             "margin": preset.margin,
+            "voxels": preset.voxels,
             "window": "auto",
             **dataclasses.asdict(config),
         },
