@@ -55,6 +55,7 @@ def tiny(monkeypatch):
         spacing=(15.0, 20.0, 20.0),
         shape=(16, 24, 24),
         margin=0,
+        voxels=None,
         alpha=1e-6,
         beta=1e-3,
         gamma=0.5,

@@ -1,6 +1,10 @@
+import gc
 import json
+import shutil
 import subprocess
 import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import tensorflow as tf
 
 from tf_lungreg import ops
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.export import export_model, find_model, load_model
+from tf_lungreg.export import export_model, find_model, load_model, shared_model
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import named_weights
 
@@ -107,3 +111,30 @@ def test_no_model_there(tmp_path):
     tf.saved_model.save(foreign, str(tmp_path / "foreign"))
     with pytest.raises(InputError, match="model_card"):
         load_model(tmp_path / "foreign")
+
+
+def test_a_shared_model_stays_loaded_until_its_files_change(exported, tmp_path):
+    base = tmp_path / "chest"
+    shutil.copytree(exported.version, base / "1")
+    first = shared_model(base)
+    assert shared_model(base / "1") is first
+    card = base / "1" / "assets.extra" / "model_card.json"
+    card.write_text(card.read_text(encoding="utf-8").replace("small", "other"), encoding="utf-8")
+    again = shared_model(base)
+    assert again is not first and again.card["settings"]["preset"] == "other"
+    assert shared_model(base) is again
+
+
+def test_shared_models_are_few(exported, tmp_path):
+    for number in (1, 2, 3):
+        shutil.copytree(exported.version, tmp_path / str(number))
+    models = [weakref.ref(shared_model(tmp_path / str(number))) for number in (1, 2, 3)]
+    gc.collect()
+    assert [model() is None for model in models] == [True, False, False]
+
+
+def test_threads_share_one_model(exported, tmp_path):
+    shutil.copytree(exported.version, tmp_path / "1")
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(lambda _: shared_model(tmp_path), range(4)))
+    assert all(model is models[0] for model in models)

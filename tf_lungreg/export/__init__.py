@@ -6,6 +6,7 @@ from tf_lungreg.export.reading import (
     load_model,
     read_card,
     read_weights,
+    shared_model,
 )
 from tf_lungreg.export.writing import export_model
 
@@ -16,4 +17,5 @@ __all__ = [
     "load_model",
     "read_card",
     "read_weights",
+    "shared_model",
 ]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +99,41 @@ def load_model(path: str | os.PathLike) -> ExportedModel:
     if not {"moving", "fixed"} <= _inputs(loaded.signatures.get("serving_default")):
         raise _not_a_model(version, "it takes no pair of images")
     return ExportedModel(version, card, read_weights(version), dict(loaded.signatures))
+
+
+def shared_model(path: str | os.PathLike) -> ExportedModel:
+    """An exported model that stays loaded in this process, for the next call with the same path.
+
+    Loading takes as long as a registration, and so does a model's first pass, which traces its
+    graph. The last ``_KEPT`` models stay; one whose files have changed is loaded again. Threads may
+    call this at once.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        InputError: it holds no model of this package.
+    """
+    version = find_model(path)
+    key = version.resolve()
+    with _lock:
+        stamp = _stamp(key)
+        kept = _shared.pop(key, None)
+        if kept is None or kept[0] != stamp:
+            kept = (stamp, load_model(version))
+        _shared[key] = kept  # the last one in the dictionary is the one used last
+        while len(_shared) > _KEPT:
+            del _shared[next(iter(_shared))]
+        return kept[1]
+
+
+_KEPT = 2
+_shared: dict[Path, tuple[list, ExportedModel]] = {}
+_lock = threading.Lock()
+
+
+def _stamp(version: Path) -> list[tuple[Path, int, int]]:
+    """Each file with its size and time of change: it differs once another model was written."""
+    files = sorted(file for file in version.rglob("*") if file.is_file())
+    return [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:

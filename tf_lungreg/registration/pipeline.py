@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import ExportedModel, load_model
+from tf_lungreg.export import ExportedModel, shared_model
 from tf_lungreg.registration import measures
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
@@ -134,12 +134,12 @@ def check_refine(refine: int) -> None:
 
 def _find_model(model: str | os.PathLike | None, refine: int) -> ExportedModel:
     if model is None:
-        return load_model(default_model())
+        return shared_model(default_model())
     if os.fspath(model) == NO_MODEL:
         if not refine:
             raise InputError("model: 'none' goes with --refine N, which there is none of.")
         return identity_model()
-    return load_model(model)
+    return shared_model(model)
 
 
 def _measure(seen, field, moving, jacobian, masks, landmarks) -> dict:

@@ -71,7 +71,13 @@ def train_coarse_level(
 
 
 def draw_from(count: int, cache: str, seed: int) -> SyntheticPair:
-    """A pair of the bodies in a cache, which a process reads once."""
+    """A pair of the bodies in a cache, which a process reads once.
+
+    Args:
+        count: of the bodies.
+        cache: their folder.
+        seed: of the example.
+    """
     key = (count, cache)
     if key not in _loaded:
         _loaded[key] = load_bodies(count, _BODIES_SEED, cache)

@@ -89,7 +89,13 @@ def correction_errors(start, shifts, truth, weight) -> dict[str, tf.Tensor]:
 
 
 def draw_from(count: int, cache: str, seed: int) -> SyntheticCrop:
-    """A crop of the bodies in a cache, which a process reads once."""
+    """A crop of the bodies in a cache, which a process reads once.
+
+    Args:
+        count: of the bodies.
+        cache: their folder.
+        seed: of the example.
+    """
     key = (count, cache)
     if key not in _loaded:
         _loaded[key] = load_bodies(count, _BODIES_SEED, cache, FINE_STEP)

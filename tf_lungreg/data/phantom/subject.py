@@ -101,11 +101,21 @@ class Subject:
         return self.tissue_at(np.array(FIELD_OF_VIEW) / self.shape)
 
     def tissue_at(self, spacing, trees: list[Tree] | None = None) -> Tissue:
-        """The same for images of another voxel size, (3,) mm, or with other vessels."""
+        """The same for images of another voxel size, or with other vessels.
+
+        Args:
+            spacing: (3,) mm.
+            trees: in place of those of :attr:`trees`.
+        """
         return make_tissue(self._rng("tissue"), self.anatomy, trees or self.trees, spacing)
 
     def finer_trees(self, ends: int, end_radius: float) -> list[Tree]:
-        """Vessels that divide further than those of :attr:`trees`, see :func:`grow_trees`."""
+        """Vessels that divide further than those of :attr:`trees`.
+
+        Args:
+            ends: of each tree.
+            end_radius: mm.
+        """
         return grow_trees(self._rng("vessels"), self.anatomy, ends, end_radius)
 
     @cached_property
