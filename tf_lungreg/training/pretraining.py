@@ -19,6 +19,7 @@ from tf_lungreg.data.synthetic import SyntheticPair, draw_pair, load_bodies
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.weights import assign_weights
 from tf_lungreg.training.supervision import WEIGHTS, supervised_errors, with_parts
 from tf_lungreg.versions import software
@@ -64,6 +65,7 @@ class PretrainingConfig:
             raise InputError(f"seed: 0 to 65535 is needed, not {self.seed}.")
 
 
+@keras_defaults()
 def pretrain(config: PretrainingConfig, models: Path, cache: Path, log: Path) -> Path:
     """Trains the preset ``general`` and exports the next version.
 
