@@ -86,6 +86,13 @@ def test_landmarks_without_observers(tmp_path):
     np.testing.assert_array_equal(marks.mean()["apex"], [4, 5, 6])
 
 
+def test_landmarks_in_lps(tmp_path):
+    path = write(tmp_path / "a.csv", "name,x,y,z\na,1,-2.5,3\n")
+    np.testing.assert_array_equal(read_landmarks(path, "lps").mean()["a"], [-1, 2.5, 3])
+    with pytest.raises(InputError, match="coordinates: 'ras' or 'lps' is needed, not 'RAI'"):
+        read_landmarks(path, "RAI")
+
+
 FIXED = "x,z,y,name,observer\n1,3,2,a,one\n3,5,4,a,two\n7,9,8,b,two\n5,5,5,d,one\n"
 MOVING = "name,x,y,z\nc,0,0,0\nb,10,20,30\na,-1,-2,-3\n"
 

@@ -36,6 +36,13 @@ GOOD = {
         ({"overlap": 0.49}, "failed", "only 49 %"),
         ({"saturated": 0.02}, "check", "2 % of the spatial gradients"),
         ({"dice_after": 0.89}, "check", "Dice went from 0.900 to 0.890"),
+        ({"tre_before": 5.09, "tre_after": 0.01}, "ok", ""),
+        ({"tre_before": 5.09, "tre_after": 8.76}, "check", "error went from 5.09 to 8.76 mm"),
+        (
+            {"landmarks": 25, "landmarks_outside": {"fixed": 0, "moving": 3}},
+            "check",
+            "3 of 25 landmarks lie outside the moving image",
+        ),
     ],
 )
 def test_each_reason(change, quality, word):

@@ -57,7 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measure.add_argument("--moving-mask", help="lung mask, for Dice")
     measure.add_argument("--mask", choices=("auto",), help="make missing lung masks (CT only)")
     measure.add_argument(
-        "--landmarks", nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help="name,x,y,z in RAS mm"
+        "--landmarks",
+        nargs=2,
+        metavar=("FIXED.csv", "MOVING.csv"),
+        help="name,x,y,z in mm, or .fcsv and .mrk.json of 3D Slicer",
+    )
+    measure.add_argument(
+        "--coordinates",
+        choices=("ras", "lps"),
+        default="ras",
+        help="of the landmark tables (default: ras); Slicer's files state their own",
     )
     parser.add_argument(
         "--itk-transform", action="store_true", help="also write transform.h5, for 3D Slicer"
@@ -172,6 +181,7 @@ def _settings(options: argparse.Namespace) -> dict:
         "window": parse_window(options.window),
         "init": options.init,
         "mask": options.mask,
+        "coordinates": options.coordinates,
         "refine": options.refine,
         "memory": options.memory,
     }

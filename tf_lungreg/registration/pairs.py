@@ -83,8 +83,8 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own when more than one.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``refine`` and ``memory`` of
-            :func:`~tf_lungreg.registration.pipeline.register`.
+        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine`` and
+            ``memory`` of :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:
         The names of the pairs that failed.

@@ -29,6 +29,7 @@ def judge(metrics: Mapping) -> dict:
         *_overlap(metrics["overlap"]),
         *_saturation(metrics["saturated"]),
         *_dice(metrics),
+        *_landmarks(metrics),
     ]
     level = max((level for level, _ in findings), default=0)
     return {"quality": _LEVELS[level], "quality_reasons": [reason for _, reason in findings]}
@@ -73,3 +74,12 @@ def _dice(metrics):
     if metrics.get("dice_after", 1) < metrics.get("dice_before", 0):
         change = f"{metrics['dice_before']:.3f} to {metrics['dice_after']:.3f}"
         yield 1, f"the masks' Dice went from {change}"
+
+
+def _landmarks(metrics):
+    before, after = metrics.get("tre_before", 0), metrics.get("tre_after", 0)
+    if after > before:
+        yield 1, f"the mean landmark error went from {before:.2f} to {after:.2f} mm"
+    for role, outside in metrics.get("landmarks_outside", {}).items():
+        if outside:
+            yield 1, f"{outside} of {metrics['landmarks']} landmarks lie outside the {role} image"
