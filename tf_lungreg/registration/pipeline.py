@@ -157,6 +157,7 @@ def _measure(seen, field, images, jacobian, masks, landmarks) -> dict:
     }
     metrics = {
         **measures.measure_similarity(seen.fixed, seen.moving, seen.warped),
+        **measures.measure_mirroring(seen.fixed, seen.moving),
         "overlap": measures.measure_overlap(field, images[1]),
         **measures.measure_deformation(seen.spatial_gradients, jacobian.data, lung),
     }

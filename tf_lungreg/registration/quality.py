@@ -7,6 +7,7 @@ from collections.abc import Mapping
 SIMILARITY_LOSS = 0.02  # of the correlation: failed; any smaller loss: check
 SIMILARITY = 0.9  # correlation below which: check; two images of one patient came to 0.96 and more
 FOLDS = (0.001, 0.02)  # share of folded voxels from which on: check, failed
+AGREEMENT = 0.5  # correlation and Dice before the registration below which: check
 OVERLAP = (0.8, 0.5)  # share of the fixed volume within the moving image below which: check, failed
 SATURATED = 0.02  # share of Φ near its limits from which on: check
 
@@ -25,6 +26,7 @@ def judge(metrics: Mapping) -> dict:
     """
     findings = [
         *_similarity(metrics["ncc_before"], metrics["ncc_after"]),
+        *_start(metrics),
         *_folds(metrics),
         *_overlap(metrics["overlap"]),
         *_saturation(metrics["saturated"]),
@@ -49,6 +51,17 @@ def _similarity(before, after):
         yield level, f"the images' correlation went from {before:.3f} to {after:.3f}"
     elif after < SIMILARITY:
         yield 1, f"the images still differ: their correlation is {after:.3f}"
+
+
+def _start(metrics):
+    """Two images of one patient agree roughly before anything is registered."""
+    image, mask = abs(metrics["ncc_before"]), metrics.get("dice_before", 1)
+    if image < AGREEMENT:
+        yield 1, f"the images hardly agreed before: their correlation was {image:.3f}"
+    if mask < AGREEMENT:
+        yield 1, f"the masks hardly agreed before: their Dice was {mask:.3f}"
+    if metrics.get("ncc_mirrored", 0) > metrics.get("ncc_shifted", 1):
+        yield 1, "the images agree better with left and right exchanged in one; is one mirrored?"
 
 
 def _folds(metrics):
