@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tf_lungreg.data.io import stem
 from tf_lungreg.data.tables import NOT_AVAILABLE, read_table, write_table
+from tf_lungreg.environment import available_cores
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
 from tf_lungreg.registration.default_model import default_model
@@ -130,7 +131,7 @@ def _results(work, pairs, out: Path, jobs: int) -> Iterator[tuple[str, str | Non
         for name, files in pairs.items():
             yield name, work(files, out / name)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, available_cores() // jobs)
     # TensorFlow does not survive a fork.
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(jobs, context, _limit_threads, (threads,)) as pool:
