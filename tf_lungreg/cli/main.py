@@ -19,6 +19,7 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
+from tf_lungreg.cli.notices import outliving_readers
 from tf_lungreg.errors import USER_ERRORS
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
@@ -48,7 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
-    options = make_parser().parse_args(arguments)
+    with outliving_readers():
+        return _run(make_parser().parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Runs the verb and turns what went wrong into a line and an exit status."""
     try:
         VERBS[options.verb].run(options)
     except USER_ERRORS as error:
