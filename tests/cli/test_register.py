@@ -97,6 +97,21 @@ def test_a_word_that_is_no_number_of_gb(images, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--window -1e1 3e1 fixed.nii.gz moving.nii.gz --out out",
+        "fixed.nii.gz --out out --window -10 30 moving.nii.gz",
+        "--out out --window auto fixed.nii.gz moving.nii.gz",
+    ],
+)
+def test_images_may_follow_the_window(images, model, words):
+    assert main(["register", *words.split(), "--model", str(model)]) == 0
+    metrics = json.loads((images / "out" / "metrics.json").read_text())
+    assert metrics["settings"]["window"] == ("auto" if "auto" in words else [-10, 30])
+    assert metrics["inputs"]["fixed"]["path"] == "fixed.nii.gz"
+
+
 @pytest.fixture
 def no_pretrained(monkeypatch):
     monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
@@ -114,6 +129,8 @@ def no_pretrained(monkeypatch):
         ("fixed.nii.gz moving.nii.gz --out out --model .", "no SavedModel"),
         ("fixed.nii.gz moving.nii.gz --out out --model none", "'none' goes with --refine"),
         ("fixed.nii.gz moving.nii.gz --out out --window 3 1", "--window"),
+        ("--out out --window fixed.nii.gz moving.nii.gz", "--window: auto, paper or LOW HIGH"),
+        ("--out out --window -10 30 fixed.nii.gz", "two images are needed"),
         ("fixed.nii.gz moving.nii.gz --out .", "already exists"),
         ("fixed.nii.gz moving.nii.gz --out . --overwrite", "holds fixed.nii.gz"),
         ("fixed.nii.gz moving.nii.gz --out fixed.nii.gz", "is a file"),

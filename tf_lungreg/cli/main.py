@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 
 from tf_lungreg import __version__
@@ -36,6 +37,8 @@ VERBS = {
     "serve": serve,
     "phantom": phantom,
 }
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,7 +80,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the words of a command."""
+    """Says in one line what is wrong with the words of a command, and knows every number."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # argparse takes -1e3 for an unknown flag: its own pattern has no exponents.
+        self._negative_number_matcher = _NEGATIVE
 
     def parse_known_args(self, args=None, namespace=None):
         options, unknown = super().parse_known_args(args, namespace)

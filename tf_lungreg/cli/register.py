@@ -90,6 +90,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _run_one(options: argparse.Namespace) -> None:
+    from tf_lungreg.cli.train import split_window
+
+    options.window, images = split_window(options.window)
+    options.images = options.images + images
     fixed, moving = _images(options)
     from tf_lungreg.data.io import stem
     from tf_lungreg.files import check_new_folder
