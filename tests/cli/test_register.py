@@ -112,6 +112,18 @@ def test_images_may_follow_the_window(images, model, words):
     assert metrics["inputs"]["fixed"]["path"] == "fixed.nii.gz"
 
 
+def test_the_working_directory_is_not_replaced(images, model, monkeypatch, capsys):
+    names = [str(images / name) for name in ("fixed.nii.gz", "moving.nii.gz")]
+    (images / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(images / "here" / "below")
+    for out in (".", "../below", str(images / "here")):
+        assert main(["register", *names, "--model", str(model), "--out", out, "--overwrite"]) == 2
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert "working directory" in message or "holds below" in message
+    assert os.path.samefile(".", images / "here" / "below") and not os.listdir(".")
+
+
 @pytest.fixture
 def no_pretrained(monkeypatch):
     monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
