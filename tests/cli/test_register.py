@@ -124,6 +124,28 @@ def test_the_working_directory_is_not_replaced(images, model, monkeypatch, capsy
     assert os.path.samefile(".", images / "here" / "below") and not os.listdir(".")
 
 
+def test_a_mask_file_after_the_wrong_flag(images, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main("register fixed.nii.gz moving.nii.gz --mask lungs.nii.gz".split())
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "auto is needed, not 'lungs.nii.gz'" in message and "--fixed-mask" in message
+
+
+def test_landmarks_in_lps(images, model, capsys):
+    for name, rows in (("ras", "a,-20,-20,30\n"), ("lps", "a,20,20,30\n")):
+        (images / f"{name}.csv").write_text("name,x,y,z\n" + rows)
+        words = f"register fixed.nii.gz moving.nii.gz --model {model} --out {name} "
+        words += f"--landmarks {name}.csv {name}.csv --coordinates {name}"
+        assert main(words.split()) == 0
+    assert "outside" not in capsys.readouterr().err
+    errors = [
+        json.loads((images / n / "metrics.json").read_text())["tre_after"] for n in ("ras", "lps")
+    ]
+    assert errors[0] == errors[1] > 0
+
+
 @pytest.fixture
 def no_pretrained(monkeypatch):
     monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measure = parser.add_argument_group("measuring")
     measure.add_argument("--fixed-mask", help="lung mask, for Dice and folding")
     measure.add_argument("--moving-mask", help="lung mask, for Dice")
-    measure.add_argument("--mask", choices=("auto",), help="make missing lung masks (CT only)")
+    measure.add_argument("--mask", type=_auto, help="auto: make missing lung masks (CT only)")
     measure.add_argument(
         "--landmarks",
         nargs=2,
@@ -76,6 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", type=Path, help="table, fixed,moving[,...], in place of the images"
     )
     many.add_argument("--jobs", type=int, default=1, help="pairs at a time (default: 1)")
+
+
+def _auto(word: str) -> str:
+    """The one value of ``--mask``."""
+    if word != "auto":
+        raise argparse.ArgumentTypeError(
+            f"auto is needed, not {word!r}; --fixed-mask and --moving-mask take files"
+        )
+    return word
 
 
 def run(options: argparse.Namespace) -> None:
