@@ -16,6 +16,7 @@ from tf_lungreg.files import replacing
 from tf_lungreg.geometry import ras_to_lps
 
 NOT_AVAILABLE = "n/a"  # BIDS' word for a missing value
+_SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 SYSTEMS = ("ras", "lps")  # in which coordinates of points may be given
 
 
@@ -201,11 +202,24 @@ def _check_columns(path: Path, columns: list[str], required: Sequence[str]) -> N
         raise InputError(f"{path}: the column {doubled[0]!r} appears twice; once is needed.")
     missing = [column for column in required if column not in columns]
     if missing:
+        _check_separator(path, columns, required)
         raise InputError(
             f"{path}: no column {', '.join(map(repr, missing))}; the header has "
             f"{', '.join(map(repr, columns))}. Needed: {', '.join(map(repr, required))}, "
-            f"separated by {'tabs' if _delimiter(path) != ',' else 'commas'}."
+            f"separated by {_SEPARATORS[_delimiter(path)]}."
         )
+
+
+def _check_separator(path: Path, columns: list[str], required: Sequence[str]) -> None:
+    """Says it where a header is right except for what separates its cells."""
+    for mark, name in _SEPARATORS.items():
+        cells = [cell.strip() for column in columns for cell in column.split(mark)]
+        if set(required) <= set(cells):
+            raise InputError(
+                f"{path}: the columns are separated by {name}; "
+                f"{_SEPARATORS[_delimiter(path)]} are needed in a "
+                f"{path.suffix.lower() or 'table'} file."
+            )
 
 
 def _coordinates(path, row: Mapping[str, str]) -> np.ndarray:
