@@ -126,7 +126,12 @@ def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
 
 
 def count_outside(points: np.ndarray, frame: Frame) -> int:
-    """How many points, (N, 3) RAS mm, lie outside an image's voxels."""
+    """How many points lie outside an image's voxels.
+
+    Args:
+        points: (N, 3), RAS mm.
+        frame: the image's grid.
+    """
     voxels = apply_affine(np.linalg.inv(frame.affine), points)
     return int(np.count_nonzero(~is_inside(voxels.T, frame.shape)))
 
