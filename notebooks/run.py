@@ -60,9 +60,22 @@ def _clean_output(output):
     return output
 
 
+def find(name: str) -> Path:
+    """The notebook of a name: a path, or the name of one of this folder.
+
+    Raises:
+        SystemExit: there is none, with one line that says so.
+    """
+    for path in (Path(name), FOLDER / name):
+        if path.is_file():
+            return path
+    known = ", ".join(path.name for path in NOTEBOOKS)
+    raise SystemExit(f"{name}: no such notebook; a path, or one of {known}, is needed.")
+
+
 def main(names: list[str]) -> None:
     """Executes the named notebooks, or all, in place."""
-    for path in map(Path, names) if names else NOTEBOOKS:
+    for path in [find(name) for name in names] or NOTEBOOKS:
         notebook = execute(path)
         nbformat.write(notebook, path)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)

@@ -21,6 +21,8 @@ def test_slices_lie_as_radiologists_expect(axis, size, place):
     shown = [panel.images[0].get_array() for panel in figure.axes[:4]]
     assert shown[0].shape == size
     assert np.unravel_index(np.argmax(shown[0]), size) == place
+    letters = ["A", "P"] if axis == 2 else ["R", "L"]
+    assert all([text.get_text() for text in panel.texts] == letters for panel in figure.axes[:4])
     assert np.abs(shown[3]).max() == 0  # no difference between an image and itself
 
 

@@ -25,6 +25,13 @@ def runner():
     return module
 
 
+def test_a_notebook_is_found_by_its_name_or_its_path(runner):
+    path = NOTEBOOKS[0]
+    assert runner.find(path.name) == runner.find(str(path)) == path
+    with pytest.raises(SystemExit, match=r"none\.ipynb: no such notebook; .*01_quickstart"):
+        runner.find("none.ipynb")
+
+
 def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import importlib
 
+from tf_lungreg.environment import prepare_keras
+
+prepare_keras()
+
 __version__ = "0.1.0"
 
 _PUBLIC = {

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 GRID_LINES = 16  # across the longer side of a slice, few enough to see the image behind
@@ -15,6 +17,8 @@ GRID_LINES = 16  # across the longer side of a slice, few enough to see the imag
 # Array axes down and across the picture: superior is up in a coronal and a sagittal slice and
 # anterior in an axial one; the patient's right, or anterior in a sagittal slice, is on the left.
 _VIEW = {0: (1, 2), 1: (0, 2), 2: (1, 0)}
+
+_SIDES = {0: ("R", "L"), 1: ("R", "L"), 2: ("A", "P")}  # of the picture, left and right
 
 _BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers
 
@@ -27,6 +31,7 @@ def registration_figure(
     spacing: Sequence[float],
     axis: int = 0,
     index: int | None = None,
+    sides: tuple[str, str] | None = None,
 ) -> Figure:
     """The paper's Figure 2 for one slice: reference, moving, warped, difference.
 
@@ -41,6 +46,8 @@ def registration_figure(
         spacing: voxel size in mm along D, H, W.
         axis: the array axis that is cut: 0 gives a coronal slice, 1 axial, 2 sagittal.
         index: the slice, by default the middle one.
+        sides: letters at the left and right of each panel; by default those of a volume in
+            (P, I, L) order: the patient's R and L, or A and P in a sagittal slice.
 
     Returns:
         A figure of four panels.
@@ -65,7 +72,27 @@ def registration_figure(
     for panel, title in zip(panels, titles):
         panel.set_title(title)
         panel.set_axis_off()
+        mark_sides(panel, _SIDES[axis] if sides is None else sides)
     return figure
+
+
+def mark_sides(panel: Axes, sides: tuple[str, str]) -> None:
+    """Writes which side of the patient is at the left and at the right of a picture.
+
+    Args:
+        panel: with the picture.
+        sides: two letters, such as R and L.
+    """
+    outline = [withStroke(linewidth=2, foreground="black")]
+    for letter, x, align in zip(sides, (0.02, 0.98), ("left", "right")):
+        panel.text(
+            *(x, 0.98, letter),
+            transform=panel.transAxes,
+            horizontalalignment=align,
+            verticalalignment="top",
+            color="white",
+            path_effects=outline,
+        )
 
 
 def jacobian_figure(
@@ -74,6 +101,7 @@ def jacobian_figure(
     masks: Sequence[np.ndarray | None],
     spacings: Sequence[float],
     titles: Sequence[str],
+    sides: Sequence[tuple[str, str]],
 ) -> Figure:
     """The Jacobian determinant in colours over slices of the fixed image; black where it folds.
 
@@ -85,6 +113,7 @@ def jacobian_figure(
         masks: of each slice, where to show the determinant; None shows it everywhere.
         spacings: of each slice, the pixels' size in mm, the same along rows and columns.
         titles: of each slice.
+        sides: of each slice, see :func:`mark_sides`.
     """
     widths = [image.shape[1] * step for image, step in zip(images, spacings)]
     height = max(image.shape[0] * step for image, step in zip(images, spacings))
@@ -92,7 +121,8 @@ def jacobian_figure(
     panels = figure.subplots(1, len(images), squeeze=False, width_ratios=widths)[0]
     colours = colormaps["RdBu"].with_extremes(under="#3b0011", over="#021a36")
     scale = LogNorm(0.5, 2)
-    for panel, image, values, mask, title in zip(panels, images, determinants, masks, titles):
+    slices = zip(panels, images, determinants, masks, titles, sides)
+    for panel, image, values, mask, title, letters in slices:
         hidden = np.zeros(values.shape, bool) if mask is None else ~mask
         panel.imshow(image, cmap="gray", vmin=0, vmax=1)
         shown = panel.imshow(
@@ -102,6 +132,7 @@ def jacobian_figure(
         panel.imshow(folds, cmap="gray", vmin=1, vmax=2)
         panel.set_title(title)
         panel.set_axis_off()
+        mark_sides(panel, letters)
     bar = figure.colorbar(shown, ax=list(panels), shrink=0.8, extend="both", pad=0.01)
     bar.set_ticks([0.5, 0.7, 1, 1.4, 2], labels=["0.5", "0.7", "1", "1.4", "2"])
     bar.minorticks_off()

@@ -57,7 +57,7 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
         names: the results' files. A folder with any other file is never replaced.
 
     Raises:
-        InputError: the folder may not be written.
+        InputError: the folder may not be written, or the working directory is in it.
     """
     path = Path(path)
     check_folder(path)
@@ -72,6 +72,11 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
         )
     if found and not overwrite:
         raise InputError(f"{path}: already exists; choose another folder, or --overwrite.")
+    here = Path.cwd()
+    if path.resolve() in (here, *here.parents):
+        raise InputError(
+            f"{path}: the working directory is in it and would be replaced; name a new folder."
+        )
 
 
 @contextlib.contextmanager

@@ -53,6 +53,13 @@ def test_points(tmp_path, flags, x):
     np.testing.assert_allclose([float(v) for v in point], [x, 6, 8], atol=0.02)
 
 
+def test_points_of_slicer_state_their_system(tmp_path):
+    row = "1,-4,-6,8,0,0,0,1,1,1,0,a,,"
+    (tmp_path / "p.fcsv").write_text(f"# CoordinateSystem = LPS\n{row}\n")
+    assert main("apply --transform d.nii.gz --points p.fcsv --out q.csv".split()) == 0
+    assert (tmp_path / "q.csv").read_text() == "name,x,y,z\na,6.0000,6.0000,8.0000\n"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

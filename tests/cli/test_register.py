@@ -97,6 +97,55 @@ def test_a_word_that_is_no_number_of_gb(images, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--window -1e1 3e1 fixed.nii.gz moving.nii.gz --out out",
+        "fixed.nii.gz --out out --window -10 30 moving.nii.gz",
+        "--out out --window auto fixed.nii.gz moving.nii.gz",
+    ],
+)
+def test_images_may_follow_the_window(images, model, words):
+    assert main(["register", *words.split(), "--model", str(model)]) == 0
+    metrics = json.loads((images / "out" / "metrics.json").read_text())
+    assert metrics["settings"]["window"] == ("auto" if "auto" in words else [-10, 30])
+    assert metrics["inputs"]["fixed"]["path"] == "fixed.nii.gz"
+
+
+def test_the_working_directory_is_not_replaced(images, model, monkeypatch, capsys):
+    names = [str(images / name) for name in ("fixed.nii.gz", "moving.nii.gz")]
+    (images / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(images / "here" / "below")
+    for out in (".", "../below", str(images / "here")):
+        assert main(["register", *names, "--model", str(model), "--out", out, "--overwrite"]) == 2
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert "working directory" in message or "holds below" in message
+    assert os.path.samefile(".", images / "here" / "below") and not os.listdir(".")
+
+
+def test_a_mask_file_after_the_wrong_flag(images, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main("register fixed.nii.gz moving.nii.gz --mask lungs.nii.gz".split())
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "auto is needed, not 'lungs.nii.gz'" in message and "--fixed-mask" in message
+
+
+def test_landmarks_in_lps(images, model, capsys):
+    for name, rows in (("ras", "a,-20,-20,30\n"), ("lps", "a,20,20,30\n")):
+        (images / f"{name}.csv").write_text("name,x,y,z\n" + rows)
+        words = f"register fixed.nii.gz moving.nii.gz --model {model} --out {name} "
+        words += f"--landmarks {name}.csv {name}.csv --coordinates {name}"
+        assert main(words.split()) == 0
+    assert "outside" not in capsys.readouterr().err
+    errors = [
+        json.loads((images / n / "metrics.json").read_text())["tre_after"] for n in ("ras", "lps")
+    ]
+    assert errors[0] == errors[1] > 0
+
+
 @pytest.fixture
 def no_pretrained(monkeypatch):
     monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
@@ -114,6 +163,8 @@ def no_pretrained(monkeypatch):
         ("fixed.nii.gz moving.nii.gz --out out --model .", "no SavedModel"),
         ("fixed.nii.gz moving.nii.gz --out out --model none", "'none' goes with --refine"),
         ("fixed.nii.gz moving.nii.gz --out out --window 3 1", "--window"),
+        ("--out out --window fixed.nii.gz moving.nii.gz", "--window: auto, paper or LOW HIGH"),
+        ("--out out --window -10 30 fixed.nii.gz", "two images are needed"),
         ("fixed.nii.gz moving.nii.gz --out .", "already exists"),
         ("fixed.nii.gz moving.nii.gz --out . --overwrite", "holds fixed.nii.gz"),
         ("fixed.nii.gz moving.nii.gz --out fixed.nii.gz", "is a file"),

@@ -30,7 +30,9 @@ def test_the_delimiter_follows_the_suffix_or_the_caller(tmp_path):
         ("", ["no rows"]),
         ("\n \n", ["no rows"]),
         ("name,x\n", ["no rows", "needed"]),
-        ("name;x\na;1\n", ["no column 'name', 'x'", "'name;x'", "commas"]),
+        ("name;x\na;1\n", ["separated by semicolons", "commas are needed"]),
+        ("name\tx\na\t1\n", ["separated by tabs", "commas are needed in a .csv file"]),
+        ("name;y\na;1\n", ["no column 'name', 'x'", "'name;y'", "commas"]),
         ("name,X\na,1\n", ["no column 'x'", "'X'"]),
         ("name,x,x\na,1,2\n", ["'x' appears twice"]),
         ("name,x\na,1\nb\n", ["line 3", "1 cells", "2 are needed"]),
@@ -46,6 +48,13 @@ def test_bad_tables(tmp_path, text, words):
         read_table(path, ["name", "x"])
     assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tsv_with_commas(tmp_path):
+    path = write(tmp_path / "participants.tsv", "participant_id,diagnosis\n001,ssc\n")
+    words = r"participants\.tsv: the columns are separated by commas; tabs are needed in a \.tsv"
+    with pytest.raises(InputError, match=words):
+        read_table(path, ("participant_id",))
 
 
 def test_missing_tables(tmp_path):
@@ -84,6 +93,13 @@ def test_landmarks_without_observers(tmp_path):
     assert marks.names == ["carina", "apex"] and list(marks.points) == [""]
     np.testing.assert_array_equal(marks.points[""]["carina"], [1, -2.5, 30])
     np.testing.assert_array_equal(marks.mean()["apex"], [4, 5, 6])
+
+
+def test_landmarks_in_lps(tmp_path):
+    path = write(tmp_path / "a.csv", "name,x,y,z\na,1,-2.5,3\n")
+    np.testing.assert_array_equal(read_landmarks(path, "lps").mean()["a"], [-1, 2.5, 3])
+    with pytest.raises(InputError, match="coordinates: 'ras' or 'lps' is needed, not 'RAI'"):
+        read_landmarks(path, "RAI")
 
 
 FIXED = "x,z,y,name,observer\n1,3,2,a,one\n3,5,4,a,two\n7,9,8,b,two\n5,5,5,d,one\n"

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from tf_lungreg.export import load_model
@@ -57,6 +58,11 @@ def broken(pair, how):
     moving, fixed = pair["moving"], pair["fixed"].copy()
     if how in ("nan", "inf"):
         fixed[1, 3, 4, 5, 0] = float(how)
+    if how in ("hounsfield", "z-scores"):
+        low, high = {"hounsfield": (-1000, 300), "z-scores": (-2, 2)}[how]
+        moving = (low + (high - low) * moving).astype(np.float32)
+    if how == "255":
+        fixed[0] *= 255  # of a batch one volume is enough
     return {
         "other shape": {"moving": moving, "fixed": fixed[:, :, :9]},
         "other batch": {"moving": moving, "fixed": fixed[:1]},
@@ -76,12 +82,25 @@ def broken(pair, how):
         ("no channel", "expected shape"),
         ("two channels", "expected shape"),
         ("empty", "every axis needs a voxel"),
+        ("hounsfield", r"moving: intensities in \[0, 1\] are needed.*\[-9\d\d[.\d]*\] \[to\] \[29"),
+        ("z-scores", r"moving: intensities in \[0, 1\] are needed"),
+        ("255", r"fixed: intensities in \[0, 1\] are needed"),
     ],
 )
 def test_the_graph_itself_refuses_what_it_cannot_register(serve, pair, how, word):
     with pytest.raises(tf.errors.InvalidArgumentError, match=word):
         serve("serving_default", **broken(pair, how))
     assert np.isfinite(serve("serving_default", **pair)["warped"]).all()
+
+
+def test_the_overshoot_of_a_spline_is_taken(serve, rng):
+    cube = np.zeros((1, 12, 12, 12, 1), np.float32)
+    cube[:, 3:9, 3:9, 3:9] = 1
+    places = rng.uniform(2, 9, (3, 12, 12, 12))
+    moving = ndimage.map_coordinates(cube[0, ..., 0], places, order=3)[None, ..., None]
+    assert moving.max() > 1.2
+    outputs = serve("serving_default", moving=moving.astype(np.float32), fixed=cube)
+    assert np.isfinite(outputs["grid"]).all()
 
 
 @pytest.mark.parametrize("signature", ["warp", "warp_labels"])

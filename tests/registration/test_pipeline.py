@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import warnings
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from tf_lungreg.data.io import load_volume
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.geometry import apply_affine, network_frame
+from tf_lungreg.geometry import apply_affine, network_frame, ras_to_lps
 from tf_lungreg.registration.pipeline import register
 from tf_lungreg.registration.result import FILES
 from tf_lungreg.registration.transform_files import read_displacement
@@ -148,6 +149,33 @@ def test_metrics(tools, pair, rng, tmp_path):
         "fixed", "moving", "fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks"
     }  # fmt: skip
     assert metrics["software"]["SimpleITK"]
+
+
+def test_landmarks_in_either_system_and_in_neither(tools, pair, rng, tmp_path):
+    """LPS with its flag measures the same; voxel indices are told and counted."""
+    voxels = rng.uniform(2, 11, (20, 3))
+    points = apply_affine(pair.fixed_frame.affine, voxels)
+    moved = points + pair.moving_frame.center - pair.fixed_frame.center
+
+    def measure(name, *points, **options):
+        files = [tmp_path / f"{name}-{number}.csv" for number in range(2)]
+        tables = [write_landmarks(*each) for each in zip(files, points)]
+        model = tools.known_model()
+        return register(pair.fixed, pair.moving, model, landmarks=tables, **options).metrics
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        ras = measure("ras", points, moved)
+        lps = measure("lps", ras_to_lps(points), ras_to_lps(moved), coordinates="lps")
+    assert ras["tre_after"] == pytest.approx(0, abs=1e-3)
+    assert lps["tre_after"] == pytest.approx(0, abs=1e-3)
+    assert ras["landmarks_outside"] == lps["landmarks_outside"] == {"fixed": 0, "moving": 0}
+    assert lps["settings"]["coordinates"] == "lps"
+    with pytest.warns(UserWarning, match=r"wrong-0\.csv: \d+ of 20 landmarks lie outside .*fixed"):
+        wrong = measure("wrong", voxels, voxels)
+    assert wrong["landmarks_outside"]["fixed"] == 20
+    assert wrong["quality"] != "ok"
+    assert any("20 of 20 landmarks" in reason for reason in wrong["quality_reasons"])
 
 
 def test_other_formats_come_in(tools, pair, tmp_path):

@@ -49,6 +49,7 @@ def test_slices_are_upright_and_at_their_place(tools, result, orientation):
         np.testing.assert_allclose(view.frame.spacing[1], view.frame.spacing[2])
         across = apply_affine(np.linalg.inv(view.frame.affine), fullest)[0]
         assert abs(across) <= 0.5 + 1e-6
+        assert view.sides == (("A", "P") if view.name == "Sagittal" else ("R", "L"))
         # One pixel by hand: the warped image at a world point, windowed by the moving image's.
         index = tuple(n // 2 for n in view.frame.shape)
         point = apply_affine(view.frame.affine, np.array(index))
@@ -79,6 +80,8 @@ def test_the_page_holds_all_it_shows(report, result):
     assert all(source.startswith("data:") for source in page.sources)
     assert not re.search(r"(?<!data:)\bhttps?://|@import|url\(", text)
     assert result.metrics["quality_reasons"][0] in text
+    for letter, count in {"R": 2, "L": 2, "A": 1, "P": 1}.items():  # over the sliders
+        assert len(re.findall(f'<span class="side \\w+">{letter}</span>', text)) == count
     assert f'class="verdict {result.metrics["quality"]}"' in text
     assert f"{result.metrics['ncc_after']:.3f}" in text
 

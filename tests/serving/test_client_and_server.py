@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.export import load_model
-from tf_lungreg.serving.client import RemoteModel
+from tf_lungreg.serving.client import RemoteModel, _is_local
 
 
 def tensors(pair):
@@ -178,3 +178,24 @@ def test_the_card_says_how_to_use_it(address):
 def test_what_no_server_could_answer(address, more, message):
     with pytest.raises(InputError, match=message):
         RemoteModel(address, **more)
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "grpc_proxy", "https_proxy"])
+def test_a_proxy_is_not_asked_for_this_machine(address, monkeypatch, local_addresses, name):
+    for other in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, f"http://{local_addresses(1)[0]}")  # where nothing listens
+    port = address.rpartition(":")[2]
+    for host in ("localhost", "127.0.0.1", "dns:///localhost"):
+        assert RemoteModel(f"{host}:{port}", timeout=20).status() == {3: "AVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *[(host, True) for host in ("LOCALHOST", "127.3.2.1", "[::1]", "dns:///127.0.0.1")],
+        *[(host, False) for host in ("example.org", "10.0.0.1", "dns:///localhost.example.org")],
+    ],
+)
+def test_which_hosts_are_this_machine(host, local):
+    assert _is_local(host) is local

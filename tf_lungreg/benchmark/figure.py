@@ -46,7 +46,7 @@ def write_figure(
     )
     view = plane_views(result)[0]
     arrays = (view.fixed, view.before, view.after, view.grid)
-    figure = registration_figure(*arrays, view.frame.spacing, index=0)
+    figure = registration_figure(*arrays, view.frame.spacing, index=0, sides=view.sides)
     figure.suptitle(title)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

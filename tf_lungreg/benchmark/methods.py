@@ -16,6 +16,7 @@ import tensorflow as tf
 from tf_lungreg.baselines import BASELINES, find_baseline
 from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import Window, to_network
+from tf_lungreg.environment import available_cores
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel, load_model
 from tf_lungreg.geometry import Frame, network_frame
@@ -190,7 +191,7 @@ def baseline_spacing(fixed: Frame) -> tuple[float, float, float]:
 
 def processor() -> str:
     """The processor's name and how many cores there are."""
-    return f"CPU ({platform.processor() or platform.machine()}, {os.cpu_count()} cores)"
+    return f"CPU ({platform.processor() or platform.machine()}, {available_cores()} cores)"
 
 
 def _accelerator() -> str | None:

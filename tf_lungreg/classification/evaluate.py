@@ -14,6 +14,7 @@ from tf_lungreg.classification.run import find_registrations, run_row
 from tf_lungreg.classification.training import ClassifierSettings
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.data.tables import write_table
+from tf_lungreg.environment import available_cores
 from tf_lungreg.export.classifier import export_classifiers
 from tf_lungreg.files import check_folder, check_no_results, write_json, write_text
 from tf_lungreg.versions import software
@@ -160,6 +161,6 @@ def _record(command: str, seed: int) -> dict:
         "command": command,
         "seed": seed,
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {available_cores()} cores",
         "software": software(),
     }

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tf_lungreg import __version__
 from tf_lungreg.data.io import Volume, save_volume
+from tf_lungreg.figures import mark_sides
 from tf_lungreg.files import write_text
 from tf_lungreg.report import page, picture, table
 
@@ -81,5 +82,6 @@ def occlusion_figure(painted: Volume, under: np.ndarray) -> Figure:
         )
         panel.set_title(title)
         panel.set_axis_off()
+        mark_sides(panel, ("A", "P") if axis == 2 else ("R", "L"))
     figure.colorbar(shown, ax=list(panels), shrink=0.8).set_label("log-odds of disease")
     return figure

@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from tf_lungreg.classification.features import mirrored
 from tf_lungreg.errors import InputError
 from tf_lungreg.models.ild import POOLINGS, build_ild_classifier
+from tf_lungreg.models.keras_state import keras_defaults
 
 _CLIP = 1e-7  # keeps the logarithm of a probability finite
 
@@ -130,6 +131,7 @@ def class_weights(labels: np.ndarray) -> tuple[float, float]:
     return tuple(len(labels) / (2 * float(np.sum(labels == label))) for label in (0, 1))
 
 
+@keras_defaults()
 def train_one(
     features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings, seed: int
 ) -> tf.keras.Model:

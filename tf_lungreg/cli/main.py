@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 
 from tf_lungreg import __version__
@@ -19,6 +20,7 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
+from tf_lungreg.cli.notices import outliving_readers
 from tf_lungreg.errors import USER_ERRORS
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
@@ -36,6 +38,8 @@ VERBS = {
     "phantom": phantom,
 }
 
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command.
@@ -48,7 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
-    options = make_parser().parse_args(arguments)
+    with outliving_readers():
+        return _run(make_parser().parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Runs the verb and turns what went wrong into a line and an exit status."""
     try:
         VERBS[options.verb].run(options)
     except USER_ERRORS as error:
@@ -71,7 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the words of a command."""
+    """Says in one line what is wrong with the words of a command, and knows every number."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # argparse takes -1e3 for an unknown flag: its own pattern has no exponents.
+        self._negative_number_matcher = _NEGATIVE
 
     def parse_known_args(self, args=None, namespace=None):
         options, unknown = super().parse_known_args(args, namespace)

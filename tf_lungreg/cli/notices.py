@@ -1,8 +1,9 @@
-"""Warnings as a user of the command line reads them: one line, no place in the source code."""
+"""What a user of the command line reads: warnings in one line, and output that nobody need read."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,3 +24,42 @@ def plain_warnings() -> Iterator[None]:
         warnings.filterwarnings("always", category=UserWarning, module=r"tf_lungreg\b")
         warnings.showwarning = show
         yield
+
+
+@contextlib.contextmanager
+def outliving_readers() -> Iterator[None]:
+    """Lets a command finish its work when whatever reads its output ends, such as ``| head``."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Outliving(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = streams
+
+
+class _Outliving:
+    """A stream that goes silent when nobody reads it any more."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action, *arguments) -> None:
+        try:
+            action(*arguments)
+        except BrokenPipeError:
+            # What is still in the buffer goes nowhere as well, at the end of the process too.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)

@@ -55,9 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measure = parser.add_argument_group("measuring")
     measure.add_argument("--fixed-mask", help="lung mask, for Dice and folding")
     measure.add_argument("--moving-mask", help="lung mask, for Dice")
-    measure.add_argument("--mask", choices=("auto",), help="make missing lung masks (CT only)")
+    measure.add_argument("--mask", type=_auto, help="auto: make missing lung masks (CT only)")
     measure.add_argument(
-        "--landmarks", nargs=2, metavar=("FIXED.csv", "MOVING.csv"), help="name,x,y,z in RAS mm"
+        "--landmarks",
+        nargs=2,
+        metavar=("FIXED.csv", "MOVING.csv"),
+        help="name,x,y,z in mm, or .fcsv and .mrk.json of 3D Slicer",
+    )
+    measure.add_argument(
+        "--coordinates",
+        choices=("ras", "lps"),
+        default="ras",
+        help="of the landmark tables (default: ras); Slicer's files state their own",
     )
     parser.add_argument(
         "--itk-transform", action="store_true", help="also write transform.h5, for 3D Slicer"
@@ -67,6 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", type=Path, help="table, fixed,moving[,...], in place of the images"
     )
     many.add_argument("--jobs", type=int, default=1, help="pairs at a time (default: 1)")
+
+
+def _auto(word: str) -> str:
+    """The one value of ``--mask``."""
+    if word != "auto":
+        raise argparse.ArgumentTypeError(
+            f"auto is needed, not {word!r}; --fixed-mask and --moving-mask take files"
+        )
+    return word
 
 
 def run(options: argparse.Namespace) -> None:
@@ -81,6 +99,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _run_one(options: argparse.Namespace) -> None:
+    from tf_lungreg.cli.train import split_window
+
+    options.window, images = split_window(options.window)
+    options.images = options.images + images
     fixed, moving = _images(options)
     from tf_lungreg.data.io import stem
     from tf_lungreg.files import check_new_folder
@@ -172,6 +194,7 @@ def _settings(options: argparse.Namespace) -> dict:
         "window": parse_window(options.window),
         "init": options.init,
         "mask": options.mask,
+        "coordinates": options.coordinates,
         "refine": options.refine,
         "memory": options.memory,
     }

@@ -190,6 +190,19 @@ def parse_window(words: list[str]) -> str | tuple[float, float]:
     return low, high
 
 
+def split_window(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words that belong to ``--window``, and those after them, which are images.
+
+    argparse hands a flag all words up to the next flag: ``--window -1000 300 FIXED MOVING``.
+
+    Raises:
+        InputError: the first words are no window.
+    """
+    count = 1 if words[0] in ("auto", "paper") else 2
+    parse_window(words[:count])
+    return words[:count], words[count:]
+
+
 def result_table(metrics: dict) -> str:
     """Dice and folding of each validation pair and their mean, as text."""
     if "dice_after" not in metrics:

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_lungreg.data.slicer import is_slicer, read_slicer
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
+from tf_lungreg.geometry import ras_to_lps
 
 NOT_AVAILABLE = "n/a"  # BIDS' word for a missing value
+_SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+SYSTEMS = ("ras", "lps")  # in which coordinates of points may be given
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +103,12 @@ def write_table(
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: there are no rows, or the file exists and ``overwrite`` is false.
+        InputError: there are no rows, the name is that of one of 3D Slicer's files, or the file
+            exists and ``overwrite`` is false.
     """
     path, rows = Path(path), list(rows)
+    if is_slicer(path):
+        raise InputError(f"{path}: 3D Slicer's files are not written; end the name in .csv.")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if not columns:
         raise InputError(f"{path}: no rows to write; at least one is needed.")
@@ -116,24 +123,50 @@ def write_table(
                 writer.writerow([NOT_AVAILABLE if v is None else v for v in values])
 
 
-def read_landmarks(path: str | os.PathLike) -> Landmarks:
-    """Reads ``name,x,y,z[,observer]``, RAS mm.
+def read_landmarks(path: str | os.PathLike, coordinates: str = "ras") -> Landmarks:
+    """Reads a table ``name,x,y,z[,observer]`` in mm, or points that 3D Slicer saved.
+
+    Args:
+        path: a table, or a file that ends in .fcsv or .mrk.json.
+        coordinates: ``"ras"`` or ``"lps"``, the system of a table. Slicer's files state their own.
+
+    Returns:
+        The points in RAS mm.
 
     Raises:
         MissingFileError: there is no such file.
         InputError: as :func:`read_table`; or a coordinate is no finite number, a name is empty or
-            appears twice for one observer.
+            appears twice for one observer, or ``coordinates`` is unknown.
     """
+    if coordinates not in SYSTEMS:
+        raise InputError(f"coordinates: 'ras' or 'lps' is needed, not {coordinates!r}.")
     points: dict[str, dict[str, np.ndarray]] = {}
-    for row in read_table(path, ("name", "x", "y", "z")):
+    for row, system in _marked_points(path, coordinates):
         name, observer = row["name"], row.get("observer", "")
         if not name:
             raise InputError(f"{path}: a landmark without a name ({row}); every point needs one.")
         if name in points.setdefault(observer, {}):
             by = f" for the observer {observer!r}" if observer else ""
             raise InputError(f"{path}: the landmark {name!r} appears twice{by}; once is needed.")
-        points[observer][name] = _coordinates(path, row)
+        point = _coordinates(path, row)
+        points[observer][name] = ras_to_lps(point) if system == "lps" else point
     return Landmarks(points, str(path))
+
+
+def read_landmark_rows(path: str | os.PathLike) -> list[dict[str, str]]:
+    """The rows behind :func:`read_landmarks`, in the file's order and coordinate system.
+
+    Raises:
+        MissingFileError, InputError: as :func:`read_landmarks`.
+    """
+    return [row for row, _ in _marked_points(path, "ras")]
+
+
+def _marked_points(path, coordinates: str) -> list[tuple[dict[str, str], str]]:
+    """Each row of a file of points with its coordinate system."""
+    if is_slicer(Path(path)):
+        return read_slicer(Path(path))
+    return [(row, coordinates) for row in read_table(path, ("name", "x", "y", "z"))]
 
 
 def match_landmarks(
@@ -169,11 +202,24 @@ def _check_columns(path: Path, columns: list[str], required: Sequence[str]) -> N
         raise InputError(f"{path}: the column {doubled[0]!r} appears twice; once is needed.")
     missing = [column for column in required if column not in columns]
     if missing:
+        _check_separator(path, columns, required)
         raise InputError(
             f"{path}: no column {', '.join(map(repr, missing))}; the header has "
             f"{', '.join(map(repr, columns))}. Needed: {', '.join(map(repr, required))}, "
-            f"separated by {'tabs' if _delimiter(path) != ',' else 'commas'}."
+            f"separated by {_SEPARATORS[_delimiter(path)]}."
         )
+
+
+def _check_separator(path: Path, columns: list[str], required: Sequence[str]) -> None:
+    """Says it where a header is right except for what separates its cells."""
+    for mark, name in _SEPARATORS.items():
+        cells = [cell.strip() for column in columns for cell in column.split(mark)]
+        if set(required) <= set(cells):
+            raise InputError(
+                f"{path}: the columns are separated by {name}; "
+                f"{_SEPARATORS[_delimiter(path)]} are needed in a "
+                f"{path.suffix.lower() or 'table'} file."
+            )
 
 
 def _coordinates(path, row: Mapping[str, str]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What an exported model offers: registration, sampling and its own card, each as one graph.
 
 TensorFlow Serving does not compare what it is sent with a signature's shapes, and a NaN spreads
-over the whole volume through the normalizations; so the graphs check their inputs themselves.
+over the whole volume through the normalizations. Intensities that were not windowed to [0, 1] give
+a plausible grid that is wrong. So the graphs check their inputs themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from tf_lungreg.models.weights import named_weights
 
 _VOLUME = tf.TensorSpec((None, None, None, None, 1), tf.float32)
 _GRID = tf.TensorSpec((None, None, None, None, 3), tf.float32)
+
+# Clients may resample after windowing, and a cubic spline exceeds the range by 0.36 at the corner
+# of a bright cube. Images in other units (HU, 0 to 255, z-scores) exceed it by more.
+_OVERSHOOT = 0.5
 
 
 class RegistrationModule(tf.Module):
@@ -50,7 +55,7 @@ class RegistrationModule(tf.Module):
 
         @tf.function(input_signature=[_VOLUME, _VOLUME])
         def register(moving, fixed):
-            moving, fixed = _checked("moving", moving, 1), _checked("fixed", fixed, 1)
+            moving, fixed = _checked_image("moving", moving), _checked_image("fixed", fixed)
             sizes = tf.shape(moving), tf.shape(fixed)
             with tf.control_dependencies([_same(*sizes, "moving and fixed: one shape")]):
                 pair = {"moving": tf.identity(moving), "fixed": tf.identity(fixed)}
@@ -91,6 +96,16 @@ def _checked(name: str, tensor, channels: int):
     empty = [f"{name}: every axis needs a voxel, found", shape]
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(shape > 0), empty, 5)]):
         return tf.debugging.assert_all_finite(tensor, f"{name}: not all values are finite")
+
+
+def _checked_image(name: str, tensor):
+    """The image, where its intensities are those that the network was trained on."""
+    tensor = _checked(name, tensor, 1)
+    low, high = tf.reduce_min(tensor), tf.reduce_max(tensor)
+    needed = f"{name}: intensities in [0, 1] are needed (window the image first), found"
+    within = (low >= -_OVERSHOOT) & (high <= 1 + _OVERSHOOT)
+    with tf.control_dependencies([tf.debugging.Assert(within, [needed, low, "to", high])]):
+        return tf.identity(tensor)
 
 
 def _same(first, second, needed: str):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.models.keras_state import keras_defaults
 
 POOLINGS = ("flatten", "average")
 
@@ -17,6 +18,7 @@ POOLINGS = ("flatten", "average")
 _MOMENTUM = 0.9
 
 
+@keras_defaults()
 def build_ild_classifier(
     shape: Sequence[int],
     filters: int = 8,

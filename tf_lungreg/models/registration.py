@@ -6,7 +6,6 @@ and one that goes on from there to finer levels. All that follows is the same.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -23,6 +22,7 @@ from tf_lungreg.layers import (
 from tf_lungreg.models.coarse_to_fine import coarse_to_fine
 from tf_lungreg.models.encoder_decoder import encoder_decoder
 from tf_lungreg.models.fine import fine_matching
+from tf_lungreg.models.keras_state import FLOAT, keras_defaults
 from tf_lungreg.models.matching import matching
 from tf_lungreg.models.presets import (
     PRESETS,
@@ -45,6 +45,7 @@ _BRANCHES = {
 _FULL = {"dtype": "float32"}
 
 
+@keras_defaults()
 def build_registration_model(
     preset: str = "paper",
     affine: bool = True,
@@ -54,6 +55,8 @@ def build_registration_model(
     recompute: bool = False,
 ) -> tf.keras.Model:
     """Builds the network; untrained, it is the identity.
+
+    Keras' global float type, data format and dtype policy change nothing.
 
     Args:
         preset: a name in :data:`tf_lungreg.models.presets.PRESETS`.
@@ -86,7 +89,7 @@ def build_registration_model(
     moving = tf.keras.Input((None, None, None, 1), name="moving")
     fixed = tf.keras.Input((None, None, None, 1), name="fixed")
     branches = _BRANCHES[type(sizes)]
-    with _bfloat16() if mixed_precision else contextlib.nullcontext():
+    with keras_defaults("mixed_bfloat16" if mixed_precision else FLOAT):
         matrix, gradients = branches(moving, fixed, sizes, affine, deformable)
     if affine:
         affine_grid = AffineGrid(name="affine_grid" if deformable else "grid", **_FULL)(
@@ -127,14 +130,3 @@ def model_of_settings(settings: Mapping) -> tf.keras.Model:
     """The untrained network, in float32, of a training's recorded settings or a model card's."""
     names = ("preset", "affine", "deformable", "anchor")
     return build_registration_model(*(settings[name] for name in names))
-
-
-@contextlib.contextmanager
-def _bfloat16():
-    """Layers that are made in the block, and state no type themselves, compute in bfloat16."""
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        yield
-    finally:
-        tf.keras.mixed_precision.set_global_policy(before)

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from tf_lungreg.data.io import check_image_name, load_header, load_volume, save_volume
-from tf_lungreg.data.tables import read_landmarks, read_table, write_table
+from tf_lungreg.data.tables import read_landmark_rows, read_landmarks, write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
 from tf_lungreg.geometry import Frame, apply_affine, ras_to_lps
@@ -69,9 +69,10 @@ def apply_to_points(
 
     Args:
         transform: the displacement field's file.
-        points: a table ``name,x,y,z`` in mm; further columns are kept.
+        points: a table ``name,x,y,z`` in mm, whose further columns are kept; or points that 3D
+            Slicer saved.
         out: the table of the mapped points.
-        coordinates: ``"ras"`` or ``"lps"``, of both tables.
+        coordinates: ``"ras"`` or ``"lps"``, of both tables. Slicer's files state their own.
         inverse: use the transform moving → fixed; warns where there is none.
         overwrite: whether ``out`` may be replaced.
 
@@ -81,14 +82,14 @@ def apply_to_points(
         MissingFileError, InputError: a file cannot be used, or ``out`` exists.
     """
     check_new_file(out, overwrite)
-    landmarks = read_landmarks(points).points
-    rows = read_table(points)
+    landmarks = read_landmarks(points, coordinates).points  # RAS
+    rows = read_landmark_rows(points)
     given = np.array([landmarks[row.get("observer", "")][row["name"]] for row in rows])
     turn = {"ras": np.asarray, "lps": ras_to_lps}[coordinates]
     field = read_displacement(transform)
-    mapped = turn(_map(field, turn(given), inverse))
-    _warn_of_outside(field.frame, turn(mapped if inverse else given), points)
-    for row, point in zip(rows, mapped):
+    mapped = _map(field, given, inverse)
+    _warn_of_outside(field.frame, mapped if inverse else given, points)
+    for row, point in zip(rows, turn(mapped)):
         row.update(zip("xyz", (f"{value:.4f}" for value in point)))
     write_table(out, rows, overwrite=overwrite)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
 from tf_lungreg.data.tables import match_landmarks, read_landmarks
 from tf_lungreg.errors import InputError
-from tf_lungreg.geometry import Frame
+from tf_lungreg.geometry import Frame, apply_affine
 from tf_lungreg.registration.lung_mask import lung_mask
+from tf_lungreg.registration.sampling import is_inside
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class PairFiles:
         moving: the same.
         fixed_mask: lungs, on the fixed image's grid.
         moving_mask: lungs, on the moving image's grid.
-        fixed_landmarks: table ``name,x,y,z``, RAS mm.
+        fixed_landmarks: table ``name,x,y,z`` in mm, or points that 3D Slicer saved.
         moving_landmarks: the same names in the moving image.
     """
 
@@ -40,8 +42,13 @@ class PairFiles:
         """The files that there are, by name."""
         return {name: path for name, path in asdict(self).items() if path is not None}
 
-    def check(self) -> None:
+    def check(self, coordinates: str = "ras") -> None:
         """Reads headers and tables, to find most mistakes before anything slow.
+
+        Warns of landmarks outside their image.
+
+        Args:
+            coordinates: of the landmark tables, ``"ras"`` or ``"lps"``.
 
         Raises:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
@@ -55,7 +62,9 @@ class PairFiles:
         files = self.given()
         frames = {n: load_header(path) for n, path in files.items() if "landmarks" not in n}
         _check_overlap(self, frames["fixed"], frames["moving"])
-        self.read_landmarks()
+        landmarks = self.read_landmarks(coordinates)
+        if landmarks is not None:
+            self._warn_of_outside(landmarks, frames, coordinates)
 
     def read_images(self) -> tuple[Volume, Volume]:
         """The fixed and the moving image, in the order of the files' axes."""
@@ -74,12 +83,27 @@ class PairFiles:
         fixed, moving = images
         return read(self.fixed_mask, fixed), read(self.moving_mask, moving)
 
-    def read_landmarks(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Corresponding points of the fixed and the moving image, (N, 3) each, RAS mm."""
+    def read_landmarks(self, coordinates: str = "ras") -> tuple[np.ndarray, np.ndarray] | None:
+        """Corresponding points of the fixed and the moving image, (N, 3) each, RAS mm.
+
+        Args:
+            coordinates: of the tables, ``"ras"`` or ``"lps"``.
+        """
         if self.fixed_landmarks is None:
             return None
-        tables = read_landmarks(self.fixed_landmarks), read_landmarks(self.moving_landmarks)
-        return match_landmarks(*tables)[1:]
+        paths = self.fixed_landmarks, self.moving_landmarks
+        return match_landmarks(*(read_landmarks(path, coordinates) for path in paths))[1:]
+
+    def _warn_of_outside(self, landmarks, frames: dict[str, Frame], coordinates: str) -> None:
+        for role, points in zip(("fixed", "moving"), landmarks):
+            outside = count_outside(points, frames[role])
+            if outside:
+                warnings.warn(
+                    f"{getattr(self, f'{role}_landmarks')}: {outside} of {len(points)} landmarks "
+                    f"lie outside {getattr(self, role)}. Tables are read as {coordinates.upper()} "
+                    "mm; --coordinates chooses ras or lps, and voxel indices must be converted.",
+                    stacklevel=4,
+                )
 
     def record(self) -> dict[str, dict[str, str]]:
         """Path and SHA-256 of each file; of a folder, that of its files in order."""
@@ -99,6 +123,17 @@ def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
             f"centres are at {centers} mm); two images of one patient are needed, with right "
             "positions in their headers."
         )
+
+
+def count_outside(points: np.ndarray, frame: Frame) -> int:
+    """How many points lie outside an image's voxels.
+
+    Args:
+        points: (N, 3), RAS mm.
+        frame: the image's grid.
+    """
+    voxels = apply_affine(np.linalg.inv(frame.affine), points)
+    return int(np.count_nonzero(~is_inside(voxels.T, frame.shape)))
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tf_lungreg.data.io import stem
 from tf_lungreg.data.tables import NOT_AVAILABLE, read_table, write_table
+from tf_lungreg.environment import available_cores
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
 from tf_lungreg.registration.default_model import default_model
@@ -83,8 +84,8 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own when more than one.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``refine`` and ``memory`` of
-            :func:`~tf_lungreg.registration.pipeline.register`.
+        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine`` and
+            ``memory`` of :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:
         The names of the pairs that failed.
@@ -130,7 +131,7 @@ def _results(work, pairs, out: Path, jobs: int) -> Iterator[tuple[str, str | Non
         for name, files in pairs.items():
             yield name, work(files, out / name)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, available_cores() // jobs)
     # TensorFlow does not survive a fork.
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(jobs, context, _limit_threads, (threads,)) as pool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tf_lungreg.environment import available_cores
+
 Result = TypeVar("Result")
 
-_THREADS = min(8, os.cpu_count() or 1)  # each needs the memory of what it does
+_THREADS = min(8, available_cores())  # each needs the memory of what it does
 
 
 def at_once(*functions: Callable[[], Result]) -> list[Result]:

@@ -18,7 +18,7 @@ from tf_lungreg.export import ExportedModel, shared_model
 from tf_lungreg.registration import measures
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.inputs import PairFiles, count_outside
 from tf_lungreg.registration.network import NO_MODEL, identity_model, run_network
 from tf_lungreg.registration.quality import judge
 from tf_lungreg.registration.refinement import refine as refine_pass
@@ -38,6 +38,7 @@ def register(
     moving_mask: str | os.PathLike | None = None,
     mask: str | None = None,
     landmarks: tuple[str | os.PathLike, str | os.PathLike] = (None, None),
+    coordinates: str = "ras",
     window: Window = "auto",
     init: str = "center",
     refine: int = 0,
@@ -55,7 +56,9 @@ def register(
         fixed_mask: the fixed image's mask, on its grid: for measuring, it does not steer.
         moving_mask: the moving image's mask; together they give Dice.
         mask: ``"auto"`` makes the lung masks that are not given, for CT.
-        landmarks: tables of the fixed and of the moving image, for the landmark error.
+        landmarks: tables of the fixed and of the moving image, for the landmark error, or
+            points that 3D Slicer saved.
+        coordinates: ``"ras"`` or ``"lps"``, of the landmark tables. Slicer's files state their own.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
         init: ``"center"`` lays the volumes' centres upon each other before the network sees
             them, ``"world"`` leaves both at their world positions.
@@ -72,7 +75,7 @@ def register(
     check_refine(refine)
     check_memory(memory)
     files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
-    files.check()
+    files.check(coordinates)
     clock = _Clock()
     with clock.stage("model"):
         if model is None or isinstance(model, (str, os.PathLike)):
@@ -93,12 +96,14 @@ def register(
         warped = field.apply(images[1])
         jacobian = Volume(field.jacobian(), field.frame, images[0].path)
     with clock.stage("measuring"):
-        metrics = _measure(seen, field, images[1], jacobian, masks, files.read_landmarks())
+        marks = files.read_landmarks(coordinates)
+        metrics = _measure(seen, field, images, jacobian, masks, marks)
     record = {
         "settings": {
             "window": window if isinstance(window, str) else list(window),
             "init": init,
             "mask": mask,
+            "coordinates": coordinates,
             "refine": refine,
             "memory": memory,
             "initial_translation_ras": seen.transform.translation.tolist(),
@@ -142,7 +147,7 @@ def _find_model(model: str | os.PathLike | None, refine: int) -> ExportedModel:
     return shared_model(model)
 
 
-def _measure(seen, field, moving, jacobian, masks, landmarks) -> dict:
+def _measure(seen, field, images, jacobian, masks, landmarks) -> dict:
     """All measures: in the world, after the initial translation ("before"), and "after"."""
     lung = None if masks[0] is None else masks[0].data
     stages = {
@@ -152,13 +157,16 @@ def _measure(seen, field, moving, jacobian, masks, landmarks) -> dict:
     }
     metrics = {
         **measures.measure_similarity(seen.fixed, seen.moving, seen.warped),
-        "overlap": measures.measure_overlap(field, moving),
+        **measures.measure_mirroring(seen.fixed, seen.moving),
+        "overlap": measures.measure_overlap(field, images[1]),
         **measures.measure_deformation(seen.spatial_gradients, jacobian.data, lung),
     }
     if None not in masks:
         metrics.update(measures.measure_dice(*masks, stages))
     if landmarks is not None:
         metrics.update(measures.measure_landmarks(*landmarks, stages))
+        outside = [count_outside(p, image.frame) for p, image in zip(landmarks, images)]
+        metrics["landmarks_outside"] = dict(zip(("fixed", "moving"), outside))
     return metrics
 
 

@@ -39,6 +39,9 @@ table { margin-bottom: 1.2rem; } details { margin: 0; } td + td { white-space: n
                         clip-path: inset(0 calc(100% - var(--at)) 0 0); }
 .compare .stack::after { content: ""; position: absolute; top: 0; bottom: 0; left: var(--at);
                          width: 2px; margin-left: -1px; background: #fff; }
+.compare .side { position: absolute; top: .4rem; color: #fff; line-height: 1; font-weight: 600;
+                 text-shadow: 0 0 3px #000; }
+.compare .side.left { left: .5rem; } .compare .side.right { right: .5rem; }
 .compare label { display: flex; gap: .7rem; align-items: center; padding: .4rem 0;
                  position: sticky; bottom: 0; background: #fff; }
 .compare input { flex: 1; min-width: 0; height: 2rem; }
@@ -147,8 +150,8 @@ def _sliders(views: list[PlaneView], start: str) -> str:
             f'<figure style="--shape: {fixed.shape[1] / fixed.shape[0]:.3f}">'
             f'<div class="stack"><img alt="{view.name}, after" '
             f'src="{_png(overlay(fixed, after))}"><img class="over" alt="{view.name}, before" '
-            f'src="{_png(overlay(fixed, before))}"></div><figcaption>{view.name}</figcaption>'
-            "</figure>"
+            f'src="{_png(overlay(fixed, before))}">{_letters(view)}</div>'
+            f"<figcaption>{view.name}</figcaption></figure>"
         )
     return (
         '<p>Grey where both images agree; <span class="key" style="background:#ff8000"></span> '
@@ -163,6 +166,11 @@ def _sliders(views: list[PlaneView], start: str) -> str:
     )
 
 
+def _letters(view: PlaneView) -> str:
+    left, right = view.sides
+    return f'<span class="side left">{left}</span><span class="side right">{right}</span>'
+
+
 def _volume_change(views: list[PlaneView], metrics: dict) -> str:
     figure = jacobian_figure(
         [view.fixed[0] for view in views],
@@ -170,6 +178,7 @@ def _volume_change(views: list[PlaneView], metrics: dict) -> str:
         [None if view.lung is None else view.lung[0] for view in views],
         [view.frame.spacing[1] for view in views],
         [view.name for view in views],
+        [view.sides for view in views],
     )
     where = metrics["jacobian_region"]
     quantiles = metrics["jacobian_quantiles"].items()
@@ -191,7 +200,7 @@ def view_figure(view: PlaneView) -> Figure:
         view: of :func:`tf_lungreg.registration.views.plane_views`.
     """
     arrays = (view.fixed, view.before, view.after, view.grid)
-    return registration_figure(*arrays, view.frame.spacing, index=0)
+    return registration_figure(*arrays, view.frame.spacing, index=0, sides=view.sides)
 
 
 def _figure_2(view: PlaneView) -> str:

@@ -46,6 +46,12 @@ class PlaneView:
     jacobian: np.ndarray
     lung: np.ndarray | None
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Which side of the patient is at the left and at the right: R and L, or A and P."""
+        right = PLANES[self.name][2]
+        return {"L": "R", "P": "A"}[right], right
+
 
 def plane_views(result: RegistrationResult) -> list[PlaneView]:
     """Slices along the fixed image's own axes, where there is most lung, or in the middle."""

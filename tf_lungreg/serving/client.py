@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -180,12 +181,24 @@ def _check(name, version, timeout) -> None:
         raise InputError(f"timeout: seconds, more than 0, are needed, not {timeout}.")
 
 
+def _is_local(host: str) -> bool:
+    """Whether a host, perhaps with gRPC's scheme before it, is this machine."""
+    name = host.rpartition("/")[2].strip("[]")
+    try:
+        address = ipaddress.ip_address(name)
+        return address.is_loopback or address.is_unspecified
+    except ValueError:
+        return name.lower() == "localhost"
+
+
 def _channel(address: str, tls: str | os.PathLike | None) -> grpc.Channel:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(f"server: HOST:PORT is needed, PORT 1 to 65535, not {address!r}.")
     options = (
         *UNLIMITED,
+        # A proxy reaches the network, not this machine: asked for localhost it means its own.
+        ("grpc.enable_http_proxy", int(not _is_local(host))),
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.service_config", json.dumps(_RETRIES)),
         ("grpc.per_rpc_retry_buffer_size", _KEPT),

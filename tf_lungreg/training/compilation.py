@@ -5,8 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tf_lungreg import losses
+from tf_lungreg.models.keras_state import keras_defaults
 
 
+@keras_defaults()
 def compile_registration_model(
     model: tf.keras.Model,
     similarity: str = "mse",
@@ -43,7 +45,22 @@ def compile_registration_model(
         terms["grid"] = (losses.folding, gamma)
     model.compile(
         optimizer=tf.keras.optimizers.Adam(learning_rate),
-        loss={output: function for output, (function, _) in terms.items()},
+        loss={output: _Term(function) for output, (function, _) in terms.items()},
         loss_weights={output: weight for output, (_, weight) in terms.items()},
     )
     return model
+
+
+class _Term(tf.keras.losses.Loss):
+    """A term of the loss as an object.
+
+    Keras 3 casts the arguments of a bare function to its global float type when training starts.
+    An object keeps the type that was set when it was created.
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+
+    def call(self, y_true, y_pred):
+        return self._function(y_true, y_pred)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_lungreg.data.synthetic import SyntheticCrop, draw_crop, load_bodies
 from tf_lungreg.data.synthetic.bodies import FINE_STEP
 from tf_lungreg.models.fine import correct
+from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.presets import find_preset
 from tf_lungreg.training.supervision import mean_distance
 from tf_lungreg.training.synthetic import Course, clipped_step, train_on_examples
@@ -58,6 +59,7 @@ def train_fine_levels(
     train_on_examples(model.trainable_variables, optimizer, step, draw, course, folder)
 
 
+@keras_defaults()
 def correction_model() -> tf.keras.Model:
     """The fine levels alone: ``moving``, ``fixed``, ``start`` to the displacements they find."""
     names = {"moving": 1, "fixed": 1, "start": 3}

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.models import build_registration_model, find_preset
+from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.training.coarse_level import train_coarse_level
 from tf_lungreg.training.fine_levels import correction_model, train_fine_levels
@@ -59,6 +60,7 @@ class PretrainingConfig:
             raise InputError(f"seed: 0 to 65535 is needed, not {self.seed}.")
 
 
+@keras_defaults()
 def pretrain(config: PretrainingConfig, models: Path, cache: Path, folder: Path) -> Path:
     """Trains the preset ``fine`` and exports the next version.
 

@@ -16,6 +16,7 @@ from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.models import build_registration_model
+from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.report import write_training_report
 from tf_lungreg.training.callbacks import MONITOR, Checkpoints, ProgressBar, plateau_callbacks
@@ -99,6 +100,7 @@ def train(
     return metrics
 
 
+@keras_defaults()
 def fit(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progress:
     """Trains a compiled model, or goes on with it; the best epoch is in ``run / "best.npz"``.
 

@@ -1,0 +1,72 @@
+"""What all commands share: numbers after flags, and output that nobody reads to the end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tf_lungreg.cli.main import make_parser
+
+
+@pytest.mark.parametrize(
+    ("words", "window"),
+    [
+        ("--window -1000 300", ["-1000", "300"]),
+        ("--window -1e3 3e2", ["-1e3", "3e2"]),
+        ("--window -1.5E+3 -.5", ["-1.5E+3", "-.5"]),
+        ("--window -1. -1e-3", ["-1.", "-1e-3"]),
+    ],
+)
+def test_negative_numbers_are_no_flags(words, window):
+    options = make_parser().parse_args(["register", "f.nii", "m.nii", *words.split()])
+    assert options.window == window and options.images == ["f.nii", "m.nii"]
+
+
+@pytest.mark.parametrize("words", ["--window -ex 1", "--window -1e 1", "--memory"])
+def test_flags_are_no_numbers(words, capsys):
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["register", "f.nii", "m.nii", *words.split()])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def with_closed_output(code, **streams):
+    """Runs Python code whose output goes to a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {name: writer for name in streams}
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+            encoding="utf-8",
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+
+
+WORK = """
+import sys
+from tf_lungreg.cli import main, phantom
+def work(options):
+    print("one" * 9999, flush=True)
+    print("warning", file=sys.stderr, flush=True)
+    print("two")
+    print("done", file=sys.__stderr__ if {open_error} else sys.__stdout__)
+phantom.run = work
+sys.exit(main(["phantom", "--out", "x"]))
+"""
+
+
+def test_a_command_whose_reader_ends_goes_on_and_succeeds():
+    done = with_closed_output(WORK.format(open_error=True), stdout=True)
+    assert done.returncode == 0 and done.stderr.splitlines() == ["warning", "done"]
+    both = with_closed_output(WORK.format(open_error=False), stdout=True, stderr=True)
+    assert both.returncode == 0
+
+
+def test_help_to_a_reader_that_ends():
+    code = "import sys; from tf_lungreg.cli import main; sys.exit(main(['register', '--help']))"
+    done = with_closed_output(code, stdout=True)
+    assert done.returncode == 0 and done.stderr == ""
