@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
@@ -48,30 +47,6 @@ def find_run_folder(
     elif problem:
         raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
     return folder
-
-
-def check_space(folder: Path, needed: int = 1) -> None:
-    """Refuses a folder in which nothing can be written or the results have no room.
-
-    Args:
-        folder: which need not exist yet.
-        needed: bytes.
-
-    Raises:
-        InputError: see above.
-    """
-    place = next(name for name in (folder, *folder.resolve().parents) if name.exists())
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(b"0")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise InputError(
-            f"{folder}: {needed / 2**20:.0f} MiB are needed for checkpoints, and only "
-            f"{free / 2**20:.0f} MiB are free."
-        )
 
 
 def _problem(folder: Path, config: TrainingConfig) -> str | None:

@@ -24,7 +24,7 @@ from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.config import TrainingConfig
 from tf_lungreg.training.data import TrainingData, load_training_data
 from tf_lungreg.training.exporting import best_model
-from tf_lungreg.training.folder import CONFIG, METRICS, check_space
+from tf_lungreg.training.folder import CONFIG, METRICS
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
 from tf_lungreg.training.workers import is_chief
@@ -55,9 +55,8 @@ def train(
             cannot be used, and nothing was written; or the training came to nothing.
     """
     started = time.monotonic()
-    check_folder(models)
     for folder in (run, models):
-        check_space(folder)
+        check_folder(folder)
     devices = choose_strategy(strategy, config.batch)
     data = load_training_data(config, cache)
     record = {"settings": dataclasses.asdict(config), "software": software()}
@@ -66,7 +65,7 @@ def train(
     with devices.scope():
         model = compiled_model(config)
         if is_chief():
-            check_space(run, checkpoints_size(model))
+            check_folder(run, checkpoints_size(model))
             write_json(run / CONFIG, record)
         try:
             progress = fit(model, config, data, run)
