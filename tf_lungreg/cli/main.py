@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 
@@ -20,6 +21,7 @@ from tf_lungreg.cli import (
     tune,
 )
 from tf_lungreg.errors import USER_ERRORS
+from tf_lungreg.interruption import signals_interrupt
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
 # import what is slow to load only when they run, so that --help answers at once.
@@ -37,6 +39,14 @@ VERBS = {
 }
 
 
+# What a file system refuses, besides permission. Any other OSError is a defect and keeps its
+# traceback.
+_OF_THE_SYSTEM = {
+    *(errno.EBUSY, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ENOSPC),
+    *(errno.EROFS, errno.ESTALE, errno.EXDEV),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command.
 
@@ -44,13 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0, 2 for a mistake in the input, 130 when interrupted.
+        The exit status: 0, 2 for a mistake in the input, 130 when interrupted or terminated.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     options = make_parser().parse_args(arguments)
     try:
-        VERBS[options.verb].run(options)
+        with signals_interrupt():
+            VERBS[options.verb].run(options)
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -60,6 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
             "choose another place or ask for access.",
             file=sys.stderr,
         )
+        return 2
+    except OSError as error:
+        if error.errno not in _OF_THE_SYSTEM:
+            raise
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"tf-lungreg {options.verb}: {place}{error.strerror}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"tf-lungreg {options.verb}: not enough memory: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tf_lungreg.data.synthetic import SyntheticPair, draw_pair, load_bodies
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, read_weights
+from tf_lungreg.interruption import end_with_parent
 from tf_lungreg.models import build_registration_model, find_preset
 from tf_lungreg.models.weights import assign_weights
 from tf_lungreg.training.supervision import WEIGHTS, supervised_errors, with_parts
@@ -151,6 +152,7 @@ _loaded = {}  # of the process that draws
 
 
 def _load(count, cache):
+    end_with_parent()
     _loaded["bodies"] = load_bodies(count, seed=1000, cache=cache)
 
 
