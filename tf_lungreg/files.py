@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS, InputError
@@ -195,6 +195,24 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def record_changes(before: Mapping, now: Mapping) -> list[str]:
+    """What differs between the settings that a folder records and those that are asked for.
+
+    Args:
+        before: as read from JSON.
+        now: what JSON can hold; only its keys are compared.
+
+    Returns:
+        Texts such as ``"refine 80, not 10"``.
+    """
+    now = json.loads(json.dumps(now))
+    return [
+        f"{name} {before.get(name)}, not {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
 
 
 def check_folder(path: str | os.PathLike, needed: int = 1) -> None:

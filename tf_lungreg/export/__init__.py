@@ -4,6 +4,7 @@ from tf_lungreg.export.reading import (
     ExportedModel,
     find_model,
     load_model,
+    model_checksum,
     read_card,
     read_weights,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "export_model",
     "find_model",
     "load_model",
+    "model_checksum",
     "read_card",
     "read_weights",
 ]
