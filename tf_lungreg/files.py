@@ -31,21 +31,32 @@ def check_name(path: str | os.PathLike) -> None:
     """Refuses a path that readers and writers cannot carry.
 
     Raises:
-        InputError: the path is not UTF-8, as which ITK, JSON and HTML hold it (ITK ends the
-            process on any other), or a part of it is longer than file systems allow.
+        InputError: the path is not UTF-8, or a part of it is longer than file systems allow.
     """
-    encoded = os.fsencode(os.path.abspath(path))  # the working directory may be the culprit
-    try:
-        encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        shown = encoded.decode("utf-8", "backslashreplace")
-        raise InputError(f"{shown}: the name is not UTF-8; rename the file or folder.") from None
+    with one_line(path):
+        check_utf8(os.path.abspath(path))  # the working directory may be the culprit
     for part in Path(path).parts:
         if len(os.fsencode(part)) > _LONGEST_NAME:
             raise InputError(
                 f"{part[:40]}...: the name has {len(os.fsencode(part))} bytes; at most "
                 f"{_LONGEST_NAME} are possible."
             )
+
+
+def check_utf8(path: str | os.PathLike) -> None:
+    """Refuses a name that is not UTF-8, as which ITK, JSON and HTML hold names.
+
+    ITK ends the process on any other.
+
+    Raises:
+        InputError: see above.
+    """
+    encoded = os.fsencode(path)
+    try:
+        encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = encoded.decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8; rename the file or folder.") from None
 
 
 def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
@@ -288,6 +299,7 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
         InputError: another process holds the folder and ``wait`` is false, or the folder cannot
             be made.
     """
+    new = not os.path.isdir(folder)
     with one_line(folder):
         os.makedirs(folder, exist_ok=True)
     if fcntl is None:
@@ -306,6 +318,9 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
+        if new:
+            with contextlib.suppress(OSError):  # it holds something, as it should
+                os.rmdir(folder)
         os.close(descriptor)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder
+from tf_lungreg.files import check_folder, locked
 from tf_lungreg.training.config import TrainingConfig
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -43,10 +45,29 @@ def find_run_folder(
     folder = runs / name
     problem = _problem(folder, config)
     if problem and overwrite and (folder / CONFIG).exists():
-        shutil.rmtree(folder)
+        with locked(folder):
+            shutil.rmtree(folder)
     elif problem:
         raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
     return folder
+
+
+@contextlib.contextmanager
+def claimed_run(folder: Path, config: TrainingConfig) -> Iterator[None]:
+    """Keeps other trainings from writing to the folder of a run.
+
+    Args:
+        folder: of :func:`find_run_folder`.
+        config: resolved settings.
+
+    Raises:
+        InputError: another training writes there, or has since the folder was chosen.
+    """
+    with locked(folder):
+        problem = _problem(folder, config)
+        if problem:
+            raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
+        yield
 
 
 def _problem(folder: Path, config: TrainingConfig) -> str | None:

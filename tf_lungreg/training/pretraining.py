@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tf_lungreg.data.synthetic import SyntheticPair, draw_pair, load_bodies
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, read_weights
+from tf_lungreg.files import one_line
 from tf_lungreg.interruption import end_with_parent
 from tf_lungreg.models import build_registration_model, find_preset
 from tf_lungreg.models.weights import assign_weights
@@ -89,8 +90,10 @@ def pretrain(config: PretrainingConfig, models: Path, cache: Path, log: Path) ->
     step = _make_step(model, config)
     history = defaultdict(list)
     started = time.monotonic()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "x", encoding="utf-8") as lines:
+    with one_line(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        lines = open(log, "x", encoding="utf-8")
+    with one_line(log), lines:
         pairs = synthetic_pairs(config, cache)
         for number, pair in enumerate(tqdm(pairs, "Training", total=config.steps, disable=None)):
             for name, value in step(number, pair).items():
