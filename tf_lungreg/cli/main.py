@@ -20,7 +20,8 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
-from tf_lungreg.errors import USER_ERRORS
+from tf_lungreg.errors import USER_ERRORS, InputError
+from tf_lungreg.files import check_utf8
 from tf_lungreg.interruption import signals_interrupt
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
+    _prepare_names(sys.argv[1:] if arguments is None else arguments)
     options = make_parser().parse_args(arguments)
     try:
         with signals_interrupt():
@@ -85,6 +87,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\ntf-lungreg {options.verb}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _prepare_names(words: list[str]) -> None:
+    """Refuses words that are not UTF-8 before anything is computed, and lets all be printed."""
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than a name has
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        for word in words:
+            check_utf8(word)
+    except InputError as error:
+        print(f"tf-lungreg: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 class _Parser(argparse.ArgumentParser):
