@@ -132,6 +132,20 @@ def test_old_results_stay_if_the_new_ones_do_not_get_their_name(tmp_path, monkey
     assert (folder / "data.txt").read_text() == "old" and names_in(tmp_path) == ["out"]
 
 
+def test_results_stay_if_the_new_ones_have_no_room_on_a_mounted_disk(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    write_results(folder, "old")
+    refuse_renaming(monkeypatch, folder, errno.EBUSY)
+
+    def refuse(*_):
+        raise os_error(errno.ENOSPC)
+
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(InputError, match="out: cannot be written .No space left on device.[.]"):
+        write_results(folder, overwrite=True)
+    assert (folder / "data.txt").read_text() == "old" and names_in(folder) == list(NAMES)
+
+
 @pytest.mark.parametrize("existing", [True, False])
 def test_results_that_came_meanwhile_are_not_replaced(tmp_path, existing):
     folder = tmp_path / "out"

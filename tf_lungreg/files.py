@@ -395,13 +395,21 @@ def _fill_folder(temporary: Path, path: Path, names: Sequence[str]) -> None:
     try:
         if temporary.parent != path:  # perhaps on another file system: nothing can be renamed
             inside = _temporary_name(path / path.name)
-            shutil.copytree(temporary, inside)
+            _copy_folder(temporary, inside)
         for entry in sorted(_entries(path), key=place, reverse=True):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for entry in sorted(inside.iterdir(), key=place):
             entry.rename(path / entry.name)
     finally:
         shutil.rmtree(inside, ignore_errors=True)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Like shutil.copytree, but the first error is raised as it is."""
+    target.mkdir()
+    for entry in sorted(source.rglob("*")):  # a folder comes before what it holds
+        copy = target / entry.relative_to(source)
+        copy.mkdir() if entry.is_dir() else shutil.copyfile(entry, copy)
 
 
 def _make_parent(path: Path) -> None:
