@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-_PATIENCE = 10  # seconds in which a process whose parent ended may clean up
+_PATIENCE = 10  # seconds in which a process that was told to end may clean up
 
 # What a batch system or a container sends, and what a terminal sends that closes.
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -25,8 +26,18 @@ def signals_interrupt() -> Iterator[None]:
     """
     main = threading.current_thread() is threading.main_thread()
     plain = [s for s in _SIGNALS if main and signal.getsignal(s) == signal.SIG_DFL]
+    last = -math.inf
+
+    def interrupt(*_) -> None:
+        # A second signal shortly after would interrupt the cleaning up. A later one counts: Python
+        # drops an exception that is raised in a finalizer, and the first may have been lost so.
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > _PATIENCE:
+            raise KeyboardInterrupt
+
     for number in plain:
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
@@ -37,11 +48,6 @@ def signals_interrupt() -> Iterator[None]:
 def end_with_parent() -> None:
     """Lets this process end when the one that started it does, even if that was killed."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _interrupt(number, _) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the cleaning up
-    raise KeyboardInterrupt
 
 
 def _wait_for_parent() -> None:
