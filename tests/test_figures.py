@@ -1,8 +1,10 @@
+import io
+
 import numpy as np
 import pytest
 
 from tf_lungreg import ops
-from tf_lungreg.figures import learning_curves, registration_figure
+from tf_lungreg.figures import dice_figure, learning_curves, registration_figure
 
 SHAPE = (6, 9, 12)
 
@@ -54,3 +56,10 @@ def test_learning_curves_show_each_term_that_was_logged():
     figure = learning_curves(history)
     assert len(figure.axes) == 3
     assert all(len(panel.lines) == 2 for panel in figure.axes)
+
+
+def test_a_name_is_no_formula():
+    name = r"sub-$\frac{1$ → sub-$2$"
+    figure = dice_figure([0.5], [0.9], [name])
+    figure.savefig(io.BytesIO())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [name]

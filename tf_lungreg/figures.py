@@ -194,7 +194,7 @@ def dice_figure(before: Sequence[float], after: Sequence[float], names: Sequence
     panel.hlines(y, before, after, color="#999999")
     panel.plot(before, y, "o", color=_BLUE, label="before")
     panel.plot(after, y, "o", color=_ORANGE, label="after")
-    panel.set_yticks(y, names)
+    panel.set_yticks(y, names, parse_math=False)  # names may hold a $
     panel.invert_yaxis()
     panel.set_xlabel("Dice of the lung masks")
     panel.grid(axis="x", alpha=0.3)

@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tf_lungreg.errors import InputError
+from tf_lungreg.errors import USER_ERRORS, InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_PARTIAL = ".partial-"  # how every temporary name begins
+_LONGEST_NAME = 255  # bytes, on nearly every file system
+
+# A folder that cannot be renamed can often be filled: a mount point, a folder of a container's
+# image, or a writable folder in a parent that is not writable.
+_FIXED_IN_PLACE = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def check_name(path: str | os.PathLike) -> None:
+    """Refuses a path that readers and writers cannot carry.
+
+    Raises:
+        InputError: the path is not UTF-8, or a part of it is longer than file systems allow.
+    """
+    with one_line(path):
+        check_utf8(os.path.abspath(path))  # the working directory may be the culprit
+    for part in Path(path).parts:
+        if len(os.fsencode(part)) > _LONGEST_NAME:
+            raise InputError(
+                f"{part[:40]}...: the name has {len(os.fsencode(part))} bytes; at most "
+                f"{_LONGEST_NAME} are possible."
+            )
+
+
+def check_utf8(path: str | os.PathLike) -> None:
+    """Refuses a name that is not UTF-8, as which ITK, JSON and HTML hold names.
+
+    ITK ends the process on any other.
+
+    Raises:
+        InputError: see above.
+    """
+    encoded = os.fsencode(path)
+    try:
+        encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = encoded.decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8; rename the file or folder.") from None
 
 
 def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
-    """Refuses the name of a file that is taken.
+    """Refuses the name of a file that is taken or cannot be written, before any work for it.
 
     Args:
         path: the name.
         overwrite: whether a file of that name may be replaced.
 
     Raises:
-        InputError: it is a folder's, or the file exists and ``overwrite`` is false.
+        InputError: it is a folder's, the file exists and ``overwrite`` is false, or nothing can be
+            written there.
     """
     path = Path(path)
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"{path}: already exists; choose another name, or --overwrite.")
+    check_name(path)
+    check_folder(path.parent)
+    _check_not_taken(path, overwrite)
 
 
 @contextlib.contextmanager
@@ -35,20 +83,23 @@ def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]
     The temporary name keeps the ending, which some writers look at.
 
     Raises:
-        InputError: the file exists and ``overwrite`` is false, or its folder cannot be made.
+        InputError: the file exists and ``overwrite`` is false, or it cannot be written.
     """
     path = Path(path)
-    check_new_file(path, overwrite)
-    _make_parent(path)
-    temporary = _temporary_name(path)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    check_name(path)
+    with one_line(path):
+        _check_not_taken(path, overwrite)
+        _make_parent(path)
+        temporary = _temporary_name(path)
+        try:
+            yield temporary
+            _check_not_taken(path, overwrite)  # again: writing took a while
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection[str]) -> None:
+def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Sequence[str]) -> None:
     """Refuses a folder for results that holds something, or something else.
 
     Args:
@@ -57,13 +108,13 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
         names: the results' files. A folder with any other file is never replaced.
 
     Raises:
-        InputError: the folder may not be written, or the working directory is in it.
+        InputError: the folder may not or cannot be written.
     """
     path = Path(path)
     check_folder(path)
     if not path.exists():
         return
-    found = sorted(entry.name for entry in path.iterdir())
+    found = sorted(entry.name for entry in _entries(path))
     other = [name for name in found if name not in names]
     if other and overwrite:
         raise InputError(
@@ -72,41 +123,67 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Collection
         )
     if found and not overwrite:
         raise InputError(f"{path}: already exists; choose another folder, or --overwrite.")
-    here = Path.cwd()
-    if path.resolve() in (here, *here.parents):
-        raise InputError(
-            f"{path}: the working directory is in it and would be replaced; name a new folder."
-        )
+
+
+def is_empty_folder(path: str | os.PathLike) -> bool:
+    """Whether nothing is at that name, or a folder without anything but unfinished files.
+
+    Args:
+        path: the folder.
+    """
+    path = Path(path)
+    return not path.exists() or (path.is_dir() and not _entries(path))
 
 
 @contextlib.contextmanager
 def replacing_folder(
-    path: str | os.PathLike, overwrite: bool, names: Collection[str]
+    path: str | os.PathLike, overwrite: bool, names: Sequence[str]
 ) -> Iterator[Path]:
-    """Gives a temporary folder beside ``path``, which takes its name when the block ends well.
+    """Gives a temporary folder, which takes the name ``path`` when the block ends well.
 
     Args:
         path: the folder.
         overwrite: whether results that are there may be replaced.
-        names: see :func:`check_new_folder`.
+        names: see :func:`check_new_folder`; and :func:`new_folder` for their order.
 
     Raises:
-        InputError: the folder may not be written, or the one that holds it cannot be made.
+        InputError: the folder may not or cannot be written.
     """
-    path = Path(path)
-    check_new_folder(path, overwrite, names)
-    path = path.resolve()
-    _make_parent(path)
-    temporary, old = _temporary_name(path), _temporary_name(path)
-    try:
-        temporary.mkdir()
+    with new_folder(path, lambda: check_new_folder(path, overwrite, names), names) as temporary:
         yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        for folder in (temporary, old):
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_folder(
+    path: str | os.PathLike, check: Callable[[], None], names: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Gives a temporary folder, which replaces ``path`` when the block ends well.
+
+    The folder is renamed. If ``path`` exists and cannot be renamed, or is the working directory,
+    the files are moved into it one by one.
+
+    Args:
+        path: the folder.
+        check: raises if ``path`` may not be replaced. It is asked once more before the folder
+            takes its name, because another process may have written there meanwhile.
+        names: files in the order in which they are moved one by one: the last is the one whose
+            presence says that the folder is complete.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    check()
+    path = Path(path).resolve()
+    check_name(path)
+    with one_line(path):
+        _make_parent(path)
+        temporary = _make_temporary_folder(path)
+        try:
+            yield temporary
+            check()
+            _move_folder(temporary, path, names)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: str | os.PathLike, content) -> None:
@@ -131,22 +208,52 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+def record_changes(before: Mapping, now: Mapping) -> list[str]:
+    """What differs between the settings that a folder records and those that are asked for.
+
+    Args:
+        before: as read from JSON.
+        now: what JSON can hold; only its keys are compared.
+
+    Returns:
+        Texts such as ``"refine 80, not 10"``.
+    """
+    now = json.loads(json.dumps(now))
+    return [
+        f"{name} {before.get(name)}, not {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
 
 
-def check_folder(path: str | os.PathLike) -> None:
-    """Refuses a name at which no folder is or can be, before long work is done for it.
+def check_folder(path: str | os.PathLike, needed: int = 1) -> None:
+    """Refuses a name at which no folder is or can be written, before long work is done for it.
+
+    Args:
+        path: of a folder that need not exist yet.
+        needed: bytes that are to be written there.
 
     Raises:
-        InputError: the name, or one above it, is a file's.
+        InputError: the name, or one above it, is a file's; nothing can be written there, or there
+            is too little room.
     """
-    for name in (Path(path), *Path(path).parents):
-        if name.exists() and not name.is_dir():
-            raise InputError(f"{name}: is a file; the name of a folder is needed.")
+    path = Path(path)
+    check_name(path)
+    with one_line(path):
+        place = next(name for name in (path, *path.parents) if _exists(name))
+        if not place.is_dir():
+            raise InputError(f"{place}: is a file; the name of a folder is needed.")
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"0")
+        free = shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"{path}: {needed / 2**20:.0f} MiB are needed, and only {free / 2**20:.0f} MiB are "
+            "free."
+        )
 
 
-def check_no_results(path: str | os.PathLike, overwrite: bool, names: Collection[str]) -> None:
+def check_no_results(path: str | os.PathLike, overwrite: bool, names: Sequence[str]) -> None:
     """Refuses a folder in which results are already, whatever else it holds.
 
     Args:
@@ -155,12 +262,154 @@ def check_no_results(path: str | os.PathLike, overwrite: bool, names: Collection
         names: the results' files.
 
     Raises:
-        InputError: the folder may not be written.
+        InputError: the folder may not or cannot be written.
     """
     check_folder(path)
     taken = [Path(path, name) for name in names if Path(path, name).exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]}: already exists; choose another folder, or --overwrite.")
+
+
+@contextlib.contextmanager
+def one_line(path: str | os.PathLike) -> Iterator[None]:
+    """Turns what the file system refuses into one line that names the file.
+
+    Raises:
+        InputError: in place of an OSError.
+    """
+    try:
+        yield
+    except USER_ERRORS:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
+    """Makes a folder if it does not exist, and keeps other processes from locking it.
+
+    The lock ends with the process, however that ends. File systems without locks give none.
+
+    Args:
+        folder: to lock.
+        wait: wait until the folder is free.
+
+    Raises:
+        InputError: another process holds the folder and ``wait`` is false, or the folder cannot
+            be made.
+    """
+    new = not os.path.isdir(folder)
+    with one_line(folder):
+        os.makedirs(folder, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(
+            f"{folder}: another process is writing there; wait for it, or choose another folder."
+        ) from None
+    except OSError:  # no locks there
+        pass
+    try:
+        yield
+    finally:
+        if new:
+            with contextlib.suppress(OSError):  # it holds something, as it should
+                os.rmdir(folder)
+        os.close(descriptor)
+
+
+def _check_not_taken(path: Path, overwrite: bool) -> None:
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path}: already exists; choose another name, or --overwrite.")
+
+
+def _exists(path: Path) -> bool:
+    """Like Path.exists, which hides or raises other errors on different versions of Python."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds besides what another process is writing, or was when it was killed."""
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(_PARTIAL)]
+
+
+def _temporary_name(path: Path) -> Path:
+    # No more than the ending: a name as long as possible leaves no room for a prefix.
+    return path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name[-len('.nii.gz') :]}")
+
+
+def _make_temporary_folder(path: Path) -> Path:
+    """Makes one beside ``path``, or in it if nothing can be written beside it."""
+    beside, inside = _temporary_name(path), _temporary_name(path / path.name)
+    try:
+        beside.mkdir()
+        return beside
+    except OSError:
+        if not path.is_dir():
+            raise
+        inside.mkdir()
+        return inside
+
+
+def _move_folder(temporary: Path, path: Path, names: Sequence[str]) -> None:
+    """Gives a folder the name of another, or its files to the other."""
+    # Renamed away, the working directory would leave the user's shell in a removed folder.
+    if temporary.parent == path or path == Path.cwd():
+        _fill_folder(temporary, path, names)
+        return
+    try:
+        _rename_folder(temporary, path)
+    except OSError as error:
+        if error.errno not in _FIXED_IN_PLACE or not path.is_dir():
+            raise
+        _fill_folder(temporary, path, names)
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    old = _temporary_name(path)
+    try:
+        if path.is_dir() and any(path.iterdir()):  # an empty one is replaced by the rename
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill_folder(temporary: Path, path: Path, names: Sequence[str]) -> None:
+    def place(entry: Path) -> int:
+        return names.index(entry.name) if entry.name in names else -1
+
+    inside = temporary
+    try:
+        if temporary.parent != path:  # perhaps on another file system: nothing can be renamed
+            inside = _temporary_name(path / path.name)
+            _copy_folder(temporary, inside)
+        for entry in sorted(_entries(path), key=place, reverse=True):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for entry in sorted(inside.iterdir(), key=place):
+            entry.rename(path / entry.name)
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Like shutil.copytree, but the first error is raised as it is."""
+    target.mkdir()
+    for entry in sorted(source.rglob("*")):  # a folder comes before what it holds
+        copy = target / entry.relative_to(source)
+        copy.mkdir() if entry.is_dir() else shutil.copyfile(entry, copy)
 
 
 def _make_parent(path: Path) -> None:

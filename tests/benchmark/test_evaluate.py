@@ -10,7 +10,9 @@ from tf_lungreg.baselines.result import BaselineResult, identity_grid
 from tf_lungreg.benchmark import evaluate as whole
 from tf_lungreg.benchmark import methods
 from tf_lungreg.benchmark.methods import Method
+from tf_lungreg.data.tables import read_table, write_table
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import locked
 from tf_lungreg.registration.field import DisplacementField
 
 
@@ -193,3 +195,20 @@ def test_refusals_leave_the_folder_alone(small_cohort, tmp_path, calls, proposed
     (other / "a.jpg").write_text("mine")
     with pytest.raises(InputError, match="no evaluation"):
         whole.evaluate(folder, ["unregistered"], {}, other)
+
+
+def test_two_evaluations_do_not_share_a_folder(small_cohort, tmp_path, calls):
+    out = tmp_path / "out"
+    with locked(out), pytest.raises(InputError, match="out: another process is writing there"):
+        whole.evaluate(small_cohort(), ["unregistered"], {}, out, combinations=0)
+    assert not out.exists()
+
+
+def test_a_name_in_a_picture_is_no_formula(small_cohort, tmp_path, calls):
+    folder = small_cohort()
+    for table in ("participants.tsv", "images.tsv"):
+        rows = read_table(folder / table)
+        rows = [{**row, "participant_id": f"{row['participant_id']}$^$"} for row in rows]
+        write_table(folder / table, rows, overwrite=True)
+    results = whole.evaluate(folder, ["unregistered"], {}, tmp_path / "out", combinations=0)
+    assert "unregistered" in results["table1"]

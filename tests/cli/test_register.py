@@ -2,11 +2,16 @@
 
 import json
 import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+import tf_lungreg
 from tf_lungreg.cli import main
 from tf_lungreg.registration.result import FILES
 
@@ -112,16 +117,16 @@ def test_images_may_follow_the_window(images, model, words):
     assert metrics["inputs"]["fixed"]["path"] == "fixed.nii.gz"
 
 
-def test_the_working_directory_is_not_replaced(images, model, monkeypatch, capsys):
+def test_the_working_directory_is_filled_and_not_replaced(images, model, monkeypatch, capsys):
     names = [str(images / name) for name in ("fixed.nii.gz", "moving.nii.gz")]
     (images / "here" / "below").mkdir(parents=True)
     monkeypatch.chdir(images / "here" / "below")
-    for out in (".", "../below", str(images / "here")):
-        assert main(["register", *names, "--model", str(model), "--out", out, "--overwrite"]) == 2
-        message = capsys.readouterr().err
-        assert message.count("\n") == 1
-        assert "working directory" in message or "holds below" in message
-    assert os.path.samefile(".", images / "here" / "below") and not os.listdir(".")
+    above = str(images / "here")
+    assert main(["register", *names, "--model", str(model), "--out", above, "--overwrite"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["register", *names, "--model", str(model), "--out", "."]) == 0
+    assert os.path.samefile(".", images / "here" / "below")
+    assert "warped.nii.gz" in os.listdir(".")
 
 
 def test_a_mask_file_after_the_wrong_flag(images, capsys):
@@ -196,6 +201,56 @@ def test_a_warning_is_told_once(images, no_pretrained, capsys):
     assert main(["register", "plain.nii", "plain.nii"]) == 2  # for want of a model
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0].startswith("warning: plain.nii: the header has no")
+
+
+def nested_dicom(depth):
+    """A file whose sequences are nested so deep that GDCM's recursion ends the process."""
+    meta = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\x00"
+    meta = b"\x02\x00\x00\x00UL\x04\x00" + struct.pack("<I", len(meta)) + meta
+    open_item = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    close_item = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    return bytes(128) + b"DICM" + meta + open_item * depth + close_item * depth
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_file_that_kills_the_process_is_one_failed_pair(images, model, capfd, jobs):
+    (images / "deep.dcm").write_bytes(nested_dicom(50_000))
+    lines = ["a,deep.dcm,moving.nii.gz", "b,fixed.nii.gz,moving.nii.gz", "c,deep.dcm,deep.dcm"]
+    (images / "pairs.csv").write_text("\n".join(["name,fixed,moving", *lines]))
+    words = ["register", "--pairs", "pairs.csv", "--model", str(model), "--jobs", jobs]
+    assert main(words) == 2
+    assert files_in(images / "registered") == {"b", "summary.csv"}
+    summary = (images / "registered" / "summary.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in summary[1:]] == [
+        *(["a", "failed"], ["b", "registered"], ["c", "failed"])
+    ]
+    assert "a: failed: the process was ended by SIGSEGV" in capfd.readouterr().out
+
+
+def test_many_pairs_that_are_terminated(images, model, running):
+    """Nothing half, no process left, and what is finished is in the summary."""
+    names = [f"p{n}" for n in range(40)]
+    lines = [f"fixed.nii.gz,moving.nii.gz,{name}" for name in names]
+    (images / "pairs.csv").write_text("\n".join(["fixed,moving,name", *lines]))
+    words = [sys.executable, "-m", "tf_lungreg", "register", "--pairs", "pairs.csv"]
+    words += ["--model", str(model), "--jobs", "2", "--refine", "2"]
+    command = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(Path(tf_lungreg.__file__).parents[1])},
+    )
+    running.append(command)
+    assert "registered (1 of 40" in command.stdout.readline()
+    command.terminate()
+    out, err = command.communicate(timeout=120)  # once no process holds the pipes
+    assert command.returncode == 130 and "not begun or not ended" in out
+    assert "tf-lungreg register: interrupted" in err
+    done = {path.parent.name for path in Path("registered").glob("*/metrics.json")}
+    assert done and files_in(images / "registered") == {*done, "summary.csv"}
+    rows = (images / "registered" / "summary.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} == done
 
 
 def test_many_pairs_at_a_time(images, model, capfd):

@@ -102,6 +102,16 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     assert list((tmp_path / "model").iterdir()) == []
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(model, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "variables; No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", refuse)
+    with pytest.raises(InputError, match="model: the model cannot be written .*No space left"):
+        export_model(model, tmp_path / "model", {})
+    assert list((tmp_path / "model").iterdir()) == []
+
+
 def test_no_model_there(tmp_path):
     with pytest.raises(MissingFileError, match="nowhere"):
         find_model(tmp_path / "nowhere")

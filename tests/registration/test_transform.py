@@ -1,10 +1,13 @@
 """The network's outputs in the world."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from tf_lungreg import ops
+from tf_lungreg.errors import InputError
 from tf_lungreg.geometry import Frame, apply_affine, network_frame
 from tf_lungreg.registration.sampling import world_points
 from tf_lungreg.registration.transform import world_transform
@@ -65,3 +68,18 @@ def test_the_identity_is_the_initial_translation(tools):
     np.testing.assert_allclose(transform.affine, np.eye(4), atol=1e-12)
     moved = transform.displacement(fixed).data
     np.testing.assert_allclose(moved, np.broadcast_to([1, 13, -396], moved.shape), atol=1e-3)
+
+
+def test_a_transform_that_is_broken_off_is_not_kept(tmp_path, monkeypatch):
+    """As by a full disk, of which ITK says nothing when it writes text."""
+    write = sitk.WriteTransform
+
+    def break_off(transform, name):
+        write(transform, name)
+        text = Path(name).read_text()
+        Path(name).write_text(text[: text.index("FixedParameters") - 9])
+
+    monkeypatch.setattr(sitk, "WriteTransform", break_off)
+    with pytest.raises(InputError, match="affine.tfm: cannot be written"):
+        write_affine(tmp_path / "affine.tfm", np.eye(4) + 0.123456789)
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@ import errno
 import os
 import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.training import compile_registration_model
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from tf_lungreg.training.folder import check_space
 
 PAIRS = [(0, 1), (1, 2), (2, 0), (1, 0)]
 
@@ -96,20 +94,6 @@ def test_a_write_that_the_system_breaks_off_leaves_the_old_checkpoint(tmp_path):
     words = [sys.executable, "-c", LIMITED, str(tmp_path / "last.npz")]
     subprocess.run(words, check=True, timeout=200)
     assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
-
-
-def test_a_folder_that_cannot_be_written_or_is_too_full_is_named(tmp_path, monkeypatch):
-    check_space(tmp_path / "new" / "run", 1)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="run: 10737418240 MiB are needed.*only .* MiB are free"):
-        check_space(tmp_path / "run", 10 * 2**50)
-
-    def refuse(dir):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(InputError, match="run: cannot be written .Permission denied"):
-        check_space(tmp_path / "run")
 
 
 def test_no_checkpoint_is_the_beginning(tiny, tmp_path):

@@ -4,8 +4,10 @@ import json
 import pytest
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import locked
 from tf_lungreg.models import find_preset
 from tf_lungreg.training import TrainingConfig, find_run_folder
+from tf_lungreg.training.folder import claimed_run
 
 
 def test_the_preset_fills_what_is_not_given():
@@ -76,3 +78,23 @@ def test_a_named_run_is_not_overwritten_unless_asked(tmp_path, config):
     assert (tmp_path / "foreign" / "thesis.txt").exists()
     assert find_run_folder(tmp_path, config, "mine", overwrite=True) == tmp_path / "mine"
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_folder_in_which_a_training_runs_is_left_alone(tmp_path, config):
+    folder = tmp_path / "mine"
+    leave_run(folder, config, ended=True)
+    with locked(folder), pytest.raises(InputError, match="mine: another process is writing there"):
+        find_run_folder(tmp_path, config, "mine", overwrite=True)
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_folder_that_another_training_took_meanwhile(tmp_path, config):
+    with claimed_run(tmp_path / "run", config):
+        with pytest.raises(InputError, match="another process is writing there"):
+            with claimed_run(tmp_path / "run", config):
+                pass
+    assert not (tmp_path / "run").exists()
+    leave_run(tmp_path / "run", dataclasses.replace(config, seed=1), ended=False)
+    with pytest.raises(InputError, match="another seed"):
+        with claimed_run(tmp_path / "run", config):
+            pass

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, load_model
+from tf_lungreg.files import locked
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.training import TrainingConfig, callbacks, train
 from tf_lungreg.training.run import compiled_model
@@ -124,3 +125,9 @@ def test_waiting_callbacks_get_their_state_back(tmp_path):
     stop.on_train_begin()
     callbacks.Checkpoints(tmp_path, waiting, progress).on_train_begin()
     assert (stop.best, stop.wait) == (0.5, 6)
+
+
+def test_two_trainings_do_not_share_a_folder(cohort, tiny, tmp_path, cache):
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="run: another process"):
+        run_training(cohort, tmp_path, cache)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "model").exists()

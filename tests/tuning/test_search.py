@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import locked
 from tf_lungreg.tuning import read_best, space, tune
 from tf_lungreg.tuning.config import await_search, open_search
 from tf_lungreg.tuning.space import score
@@ -165,3 +166,9 @@ def test_the_score_is_dice_until_the_bound_and_falls_beyond_it():
     assert score(0.8, 0.001, 0.001) == 0.8
     assert score(0.8, 0.011, 0.001) == pytest.approx(0.7)
     assert score(0.8, 0.9, 0.001) == pytest.approx(-0.2)
+
+
+def test_two_searches_do_not_share_a_folder(make_search, measured, tmp_path):
+    with locked(tmp_path / "out"), pytest.raises(InputError, match="another process is writing"):
+        tune(make_search(), tmp_path / "out")
+    assert not (tmp_path / "out" / "settings.json").exists()

@@ -24,7 +24,7 @@ from tf_lungreg.benchmark.writers import write_results
 from tf_lungreg.data.cohort import ScanPair, load_cohort
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, replacing
+from tf_lungreg.files import check_folder, locked, replacing
 
 
 def evaluate(
@@ -78,18 +78,19 @@ def evaluate(
         "seed": seed,
         "window": window if isinstance(window, str) else list(window),
     }
-    open_folder(out, settings, {method.name: method.identity for method in table_rows}, overwrite)
-
     chosen = {m.name: _combinations(selection, m, combinations, seed) for m in table_rows}
     work = [
         (m, list(dict.fromkeys([drawn, *selection.inhale_exhale, *chosen[m.name]])))
         for m in table_rows
     ]
-    rows = run_methods(work, out, listed.root, drawn, window)
-    results = make_results(rows, selection, chosen, _reference(table_rows), seed, command)
-    notes = make_notes(selection, table_rows, chosen, results)
-    pictures = _publish_pictures(out, table_rows, pair_name(drawn))
-    write_results(out, results, rows, notes, pictures)
+    with locked(out):
+        identities = {method.name: method.identity for method in table_rows}
+        open_folder(out, settings, identities, overwrite)
+        rows = run_methods(work, out, listed.root, drawn, window)
+        results = make_results(rows, selection, chosen, _reference(table_rows), seed, command)
+        notes = make_notes(selection, table_rows, chosen, results)
+        pictures = _publish_pictures(out, table_rows, pair_name(drawn))
+        write_results(out, results, rows, notes, pictures)
     return results
 
 

@@ -47,6 +47,6 @@ def write_figure(
     view = plane_views(result)[0]
     arrays = (view.fixed, view.before, view.after, view.grid)
     figure = registration_figure(*arrays, view.frame.spacing, index=0, sides=view.sides)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # names may hold a $
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_lungreg.data.cohort import Cohort
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, write_json
+from tf_lungreg.files import check_folder, record_changes, write_json
 
 SETTINGS, PAIRS = "settings.json", "pairs"
 RESULTS = ("results.json", "results.md", "results.tex", "pairs.csv")
@@ -81,13 +81,11 @@ def _merged(out: Path, wanted: dict) -> dict[str, dict]:
         raise InputError(
             f"{out}: holds something that is no evaluation; choose another folder."
         ) from None
-    changed = [
-        "other files of the cohort"
-        if name == "cohort_files"
-        else f"{name} {before.get(name)}, not {wanted[name]}"
-        for name in wanted
-        if name != "methods" and wanted[name] != before.get(name)
-    ]
+    settings = {name: value for name, value in wanted.items() if name != "methods"}
+    files = settings.pop("cohort_files")
+    changed = record_changes(before, settings)
+    if before.get("cohort_files") != files:
+        changed.append("other files of the cohort")
     for name, identity in wanted["methods"].items():
         if methods.get(name, identity) != identity:
             stored = ", ".join(f"{key} {value}" for key, value in methods[name].items())

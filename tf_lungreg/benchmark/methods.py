@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import time
@@ -18,7 +16,7 @@ from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import Window, to_network
 from tf_lungreg.environment import available_cores
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import ExportedModel, load_model
+from tf_lungreg.export import ExportedModel, load_model, model_checksum
 from tf_lungreg.geometry import Frame, network_frame
 from tf_lungreg.models import find_preset
 from tf_lungreg.registration.field import DisplacementField
@@ -149,7 +147,7 @@ def _model_method(name: str, path: str | os.PathLike, window: Window, steps: int
             seconds += time.perf_counter() - started
         return seen.transform.displacement(fixed.frame), seconds
 
-    identity = {"model": str(model.path), "sha256": _checksum(model)}
+    identity = {"model": str(model.path), "sha256": model_checksum(model.card, model.weights)}
     if steps:
         identity["refine"] = steps
     return Method(name, register, _accelerator() or processor(), identity, model.card)
@@ -200,12 +198,3 @@ def _accelerator() -> str | None:
         return None
     details = tf.config.experimental.get_device_details(devices[0])
     return f"GPU ({details.get('device_name', 'unknown')})"
-
-
-def _checksum(model: ExportedModel) -> str:
-    """SHA-256 of the weights and the settings."""
-    digest = hashlib.sha256(json.dumps(model.card.get("settings"), sort_keys=True).encode())
-    for name in sorted(model.weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(model.weights[name]).tobytes())
-    return digest.hexdigest()

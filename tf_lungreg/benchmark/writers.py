@@ -9,6 +9,7 @@ from pathlib import Path
 from tf_lungreg.benchmark import paper
 from tf_lungreg.benchmark.measures import MEASURES
 from tf_lungreg.benchmark.tables import Table, make_tables
+from tf_lungreg.data.spreadsheets import for_spreadsheets
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.files import write_json, write_text
 
@@ -39,7 +40,7 @@ def write_results(
         pictures: method → name of its picture's file.
     """
     write_json(out / "results.json", {**results, "notes": list(notes)})
-    write_table(out / "pairs.csv", pair_rows(rows), overwrite=True)
+    write_table(out / "pairs.csv", for_spreadsheets(pair_rows(rows)), overwrite=True)
     tables = make_tables(results)
     record = next(iter(results["table1"].values()))["record"]
     write_text(out / "results.md", markdown(tables, notes, record, pictures))

@@ -13,6 +13,7 @@ from tf_lungreg.classification.patients import PREDICTIONS, load_patients
 from tf_lungreg.classification.run import find_registrations, run_row
 from tf_lungreg.classification.training import ClassifierSettings
 from tf_lungreg.data.preprocessing import Window
+from tf_lungreg.data.spreadsheets import for_spreadsheets
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.environment import available_cores
 from tf_lungreg.export.classifier import export_classifiers
@@ -107,7 +108,8 @@ def evaluate(
         rows[name] = {"accuracy": accuracy, **outcome.results}
         predictions += outcome.predictions
     results = {"table3": rows, "record": _record(command, settings.seed)}
-    write_table(out / PREDICTIONS, predictions, overwrite=True)
+    check_no_results(out, overwrite, RESULTS)  # again: the training took a while
+    write_table(out / PREDICTIONS, for_spreadsheets(predictions), overwrite=overwrite)
     write_text(out / "results.md", markdown(results))
     write_json(out / "results.json", results)
     return results

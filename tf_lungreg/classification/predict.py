@@ -19,6 +19,7 @@ from tf_lungreg.classification.patients import ILL, PREDICTIONS, both_phases
 from tf_lungreg.classification.report import MAP, PAGE, write_report
 from tf_lungreg.data.cohort import load_cohort
 from tf_lungreg.data.io import load_mask, load_volume
+from tf_lungreg.data.spreadsheets import for_spreadsheets
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.classifier import ExportedClassifier, load_classifier
@@ -97,6 +98,7 @@ def predict(
         "inputs": {name: os.fspath(path) for name, path in inputs.items() if path is not None},
     }
     if out is not None:
+        check_no_results(out, overwrite, (MAP, PAGE))  # again: the registration took a while
         painted = paint_map(occlusion_map(classifier, features), field.frame, mask)
         write_report(out, found, painted, _background(fixed, painted.frame, mask))
     return found
@@ -160,7 +162,8 @@ def predict_cohort(
             }
         )
     if out is not None:
-        write_table(Path(out) / PREDICTIONS, rows, overwrite=True)
+        table = for_spreadsheets(rows)
+        write_table(Path(out) / PREDICTIONS, table, overwrite=overwrite)
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -21,7 +22,9 @@ from tf_lungreg.cli import (
     tune,
 )
 from tf_lungreg.cli.notices import outliving_readers
-from tf_lungreg.errors import USER_ERRORS
+from tf_lungreg.errors import USER_ERRORS, InputError
+from tf_lungreg.files import check_utf8
+from tf_lungreg.interruption import signals_interrupt
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
 # import what is slow to load only when they run, so that --help answers at once.
@@ -41,6 +44,14 @@ VERBS = {
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 
 
+# What a file system refuses, besides permission. Any other OSError is a defect and keeps its
+# traceback.
+_OF_THE_SYSTEM = {
+    *(errno.EBUSY, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ENOSPC),
+    *(errno.EROFS, errno.ESTALE, errno.EXDEV),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command.
 
@@ -48,10 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0, 2 for a mistake in the input, 130 when interrupted.
+        The exit status: 0, 2 for a mistake in the input, 130 when interrupted or terminated.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
+    _prepare_names(sys.argv[1:] if arguments is None else arguments)
     with outliving_readers():
         return _run(make_parser().parse_args(arguments))
 
@@ -59,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Runs the verb and turns what went wrong into a line and an exit status."""
     try:
-        VERBS[options.verb].run(options)
+        with signals_interrupt():
+            VERBS[options.verb].run(options)
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -70,6 +83,12 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    except OSError as error:
+        if error.errno not in _OF_THE_SYSTEM:
+            raise
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"tf-lungreg {options.verb}: {place}{error.strerror}", file=sys.stderr)
+        return 2
     except MemoryError as error:
         print(f"tf-lungreg {options.verb}: not enough memory: {error}", file=sys.stderr)
         return 2
@@ -77,6 +96,18 @@ def _run(options: argparse.Namespace) -> int:
         print(f"\ntf-lungreg {options.verb}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _prepare_names(words: list[str]) -> None:
+    """Refuses words that are not UTF-8 before anything is computed, and lets all be printed."""
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than a name has
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        for word in words:
+            check_utf8(word)
+    except InputError as error:
+        print(f"tf-lungreg: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -147,7 +147,7 @@ def _run_pairs(options: argparse.Namespace) -> None:
     if failed:
         raise InputError(
             f"{options.pairs}: {len(failed)} of {len(pairs)} pairs could not be registered "
-            f"({', '.join(failed)})."
+            f"({', '.join(failed)}); the summary has the reasons."
         )
 
 

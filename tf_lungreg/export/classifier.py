@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.export.reading import CARD, find_model, list_versions, read_card
-from tf_lungreg.files import replacing_folder, write_json
+from tf_lungreg.export.reading import CARD, find_model, read_card
+from tf_lungreg.export.writing import add_version
+from tf_lungreg.files import write_json
 
 TASK = "classification of interstitial lung disease"
 
@@ -74,14 +75,14 @@ def export_classifiers(
     Returns:
         The version's folder.
     """
-    base, card = Path(base), {**_ABOUT, **card}
-    base.mkdir(parents=True, exist_ok=True)
-    version = base / str(max(list_versions(base), default=0) + 1)
+    card = {**_ABOUT, **card}
     module = _Classifiers(models, card)
-    with replacing_folder(version, overwrite=False, names=()) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
-        write_json(temporary / CARD, card)
-    return version
+
+    def write(folder: Path) -> None:
+        tf.saved_model.save(module, str(folder), signatures=module.signatures())
+        write_json(folder / CARD, card)
+
+    return add_version(Path(base), write)
 
 
 def load_classifier(path: str | os.PathLike) -> ExportedClassifier:

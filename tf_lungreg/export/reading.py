@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,22 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not weights:
         raise _not_a_model(version, "no weights")
     return weights
+
+
+def model_checksum(card: Mapping, weights: Mapping[str, np.ndarray]) -> str | None:
+    """SHA-256 of what decides a model's results: its weights and settings.
+
+    Args:
+        card: the model card.
+        weights: of :func:`read_weights`; a model without any has no checksum.
+    """
+    if not weights:
+        return None
+    digest = hashlib.sha256(json.dumps(card.get("settings"), sort_keys=True).encode())
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _inputs(signature) -> set[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
+from tf_lungreg.errors import InputError
 from tf_lungreg.export.reading import CARD, list_versions
 from tf_lungreg.export.signatures import RegistrationModule
 from tf_lungreg.export.warmup import write_warmup
-from tf_lungreg.files import write_json
+from tf_lungreg.files import one_line, write_json
 
 # What is true of every model of this package; the rest of a card is the training's.
 _ABOUT = {
@@ -46,17 +48,43 @@ def export_model(model: tf.keras.Model, base: str | os.PathLike, card: dict) -> 
 
     Returns:
         The version's folder.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
-    base = Path(base)
-    base.mkdir(parents=True, exist_ok=True)
-    card = {**_ABOUT, **card}
+    base, card = Path(base), {**_ABOUT, **card}
     module = RegistrationModule(model, card)
+
+    def write(folder: Path) -> None:
+        tf.saved_model.save(module, str(folder), module.signatures(), _OPTIONS)
+        write_json(folder / CARD, card)
+        write_warmup(folder, base.name)
+
+    return add_version(base, write)
+
+
+def add_version(base: Path, write: Callable[[Path], None]) -> Path:
+    """Writes the next version of a model or classifier, whole or not at all.
+
+    Args:
+        base: the folder of the versions.
+        write: writes the version's files to the folder that it is called with.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     temporary = base / f".partial-{uuid.uuid4().hex[:8]}"
     try:
-        tf.saved_model.save(module, str(temporary), module.signatures(), _OPTIONS)
-        write_json(temporary / CARD, card)
-        write_warmup(temporary, base.name)
-        return _rename_to_next(temporary, base)
+        with one_line(base):
+            base.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            return _rename_to_next(temporary, base)
+    except tf.errors.OpError as error:  # a full disk, for example, is no OSError to TensorFlow
+        reason = error.message.splitlines()[0]
+        raise InputError(f"{base}: the model cannot be written ({reason}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
 from tf_lungreg.data.tables import match_landmarks, read_landmarks
-from tf_lungreg.errors import InputError
+from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.files import check_name
 from tf_lungreg.geometry import Frame, apply_affine
 from tf_lungreg.registration.lung_mask import lung_mask
 from tf_lungreg.registration.sampling import is_inside
@@ -57,6 +58,9 @@ class PairFiles:
         for name, path in self.given().items():
             if not os.fspath(path):
                 raise InputError(f"{name}: the file's name is empty.")
+            check_name(path)
+            for entry in os.scandir(path) if os.path.isdir(path) else ():  # of a DICOM series
+                check_name(entry.path)
         if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
             raise InputError("landmarks: the tables of both images are needed, or none.")
         files = self.given()
@@ -141,6 +145,8 @@ def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _checksum(path: Path) -> str:
+    if not path.exists():
+        raise MissingFileError(f"{path}: no such file.")
     digest = hashlib.sha256()
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
     for file in files:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from tf_lungreg.data.io import Volume
 from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import ExportedModel, shared_model
+from tf_lungreg.export import ExportedModel, model_checksum, shared_model
 from tf_lungreg.registration import measures
 from tf_lungreg.registration.default_model import default_model
 from tf_lungreg.registration.field import DisplacementField
@@ -112,6 +112,7 @@ def register(
         },
         "refinement": None if refinement is None else asdict(refinement),
         "model": str(model.path),
+        "model_sha256": model_checksum(model.card, getattr(model, "weights", {})),
         "inputs": files.record(),
         "seconds": clock.seconds,
         "software": {**software(), "SimpleITK": sitk.Version.VersionString()},

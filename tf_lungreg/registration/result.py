@@ -29,8 +29,8 @@ FILES = (
     "deformation.nii.gz",
     "transform.h5",
     "jacobian.nii.gz",
-    "metrics.json",
     "report.html",
+    "metrics.json",  # last: its presence says that the folder is complete
 )
 
 

@@ -85,8 +85,7 @@ def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((signs @ affine[:3, :3] @ signs).ravel().tolist())
     transform.SetTranslation((signs @ affine[:3, 3]).tolist())
-    with replacing(path) as temporary:
-        sitk.WriteTransform(transform, str(temporary))
+    _write_transform(path, transform)
 
 
 def write_itk_transform(path: str | os.PathLike, field: DisplacementField) -> None:
@@ -102,5 +101,16 @@ def write_itk_transform(path: str | os.PathLike, field: DisplacementField) -> No
     image.SetSpacing(spacing.tolist())
     image.SetDirection((signs @ field.frame.affine[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(ras_to_lps(field.frame.affine[:3, 3]).tolist())
+    _write_transform(path, sitk.DisplacementFieldTransform(image))
+
+
+def _write_transform(path: str | os.PathLike, transform: sitk.Transform) -> None:
     with replacing(path) as temporary:
-        sitk.WriteTransform(sitk.DisplacementFieldTransform(image), str(temporary))
+        try:
+            sitk.WriteTransform(transform, str(temporary))
+            written = sitk.ReadTransform(str(temporary)).GetParameters()
+        except RuntimeError as error:
+            raise OSError(str(error).splitlines()[-1]) from error
+        # A full disk breaks a text file off, and ITK raises nothing.
+        if written != transform.GetParameters():
+            raise OSError("not all of it was written")

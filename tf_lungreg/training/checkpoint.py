@@ -55,10 +55,9 @@ def save_checkpoint(path: Path, model: tf.keras.Model, progress: Progress) -> No
     try:
         with replacing(path) as temporary:
             np.savez(temporary, progress=json.dumps(vars(progress)), **arrays)
-    except OSError as error:
+    except InputError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); the checkpoint before it is "
-            "left, from which the same command goes on."
+            f"{error} The checkpoint before it is left, from which the same command resumes."
         ) from error
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder
+from tf_lungreg.files import check_folder, locked
 from tf_lungreg.training.config import TrainingConfig
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -44,34 +45,29 @@ def find_run_folder(
     folder = runs / name
     problem = _problem(folder, config)
     if problem and overwrite and (folder / CONFIG).exists():
-        shutil.rmtree(folder)
+        with locked(folder):
+            shutil.rmtree(folder)
     elif problem:
         raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
     return folder
 
 
-def check_space(folder: Path, needed: int = 1) -> None:
-    """Refuses a folder in which nothing can be written or the results have no room.
+@contextlib.contextmanager
+def claimed_run(folder: Path, config: TrainingConfig) -> Iterator[None]:
+    """Keeps other trainings from writing to the folder of a run.
 
     Args:
-        folder: which need not exist yet.
-        needed: bytes.
+        folder: of :func:`find_run_folder`.
+        config: resolved settings.
 
     Raises:
-        InputError: see above.
+        InputError: another training writes there, or has since the folder was chosen.
     """
-    place = next(name for name in (folder, *folder.resolve().parents) if name.exists())
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(b"0")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise InputError(
-            f"{folder}: {needed / 2**20:.0f} MiB are needed for checkpoints, and only "
-            f"{free / 2**20:.0f} MiB are free."
-        )
+    with locked(folder):
+        problem = _problem(folder, config)
+        if problem:
+            raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
+        yield
 
 
 def _problem(folder: Path, config: TrainingConfig) -> str | None:

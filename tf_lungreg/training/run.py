@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -25,7 +26,7 @@ from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.config import TrainingConfig
 from tf_lungreg.training.data import TrainingData, load_training_data
 from tf_lungreg.training.exporting import best_model
-from tf_lungreg.training.folder import CONFIG, METRICS, check_space
+from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
 from tf_lungreg.training.workers import is_chief
@@ -56,18 +57,23 @@ def train(
             cannot be used, and nothing was written; or the training came to nothing.
     """
     started = time.monotonic()
-    check_folder(models)
     for folder in (run, models):
-        check_space(folder)
+        check_folder(folder)
     devices = choose_strategy(strategy, config.batch)
     data = load_training_data(config, cache)
-    record = {"settings": dataclasses.asdict(config), "software": software()}
+    with devices.scope():
+        claim = claimed_run(run, config) if is_chief() else contextlib.nullcontext()
+    with claim:
+        return _train(config, data, run, models, devices, started)
 
+
+def _train(config, data: TrainingData, run: Path, models: Path, devices, started) -> dict | None:
+    record = {"settings": dataclasses.asdict(config), "software": software()}
     tf.keras.utils.set_random_seed(config.seed)
     with devices.scope():
         model = compiled_model(config)
         if is_chief():
-            check_space(run, checkpoints_size(model))
+            check_folder(run, checkpoints_size(model))
             write_json(run / CONFIG, record)
         try:
             progress = fit(model, config, data, run)

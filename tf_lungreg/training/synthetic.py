@@ -21,7 +21,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import replacing
+from tf_lungreg.files import one_line, replacing
+from tf_lungreg.interruption import end_with_parent
 
 _WARM_UP = 50  # steps over which the learning rate rises
 _CLIP = 1.0  # of the gradients' norm
@@ -127,7 +128,7 @@ def train_on_examples(
         if done % _LOGGED == 0 or done == course.steps:
             means = {n: round(float(np.mean([r[n] for r in recent])), 4) for n in recent[0]}
             line = {"step": done, "seconds": round(time.monotonic() - started), **means}
-            with log.open("a", encoding="utf-8") as lines:
+            with one_line(log), log.open("a", encoding="utf-8") as lines:
                 print(json.dumps(line), file=lines)
             recent.clear()
         if done % _SAVED == 0 or done == course.steps:
@@ -139,7 +140,7 @@ def train_on_examples(
 def _drawn_ahead(draw, offset, first, last) -> Iterator[object]:
     """The examples in order, drawn in a process of their own."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as pool:
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
         waiting = deque()
         for number in range(first, last):
             waiting.append(pool.submit(draw, offset + number))

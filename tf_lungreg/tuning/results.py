@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras_tuner as kt
 
+from tf_lungreg.data.spreadsheets import for_spreadsheets
 from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import write_json
@@ -50,7 +51,7 @@ def write_results(out: Path, rows: Sequence[dict], config: TuningConfig) -> None
         config: of the search.
     """
     if rows:
-        write_table(out / "trials.csv", rows, overwrite=True)
+        write_table(out / "trials.csv", for_spreadsheets(rows), overwrite=True)
     best = best_row(rows)
     if best:
         content = {

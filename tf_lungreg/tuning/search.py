@@ -10,6 +10,7 @@ import keras_tuner as kt
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import locked
 from tf_lungreg.training.data import TrainingData, load_training_data
 from tf_lungreg.tuning.config import (
     CACHE,
@@ -56,12 +57,17 @@ def tune(
     _check_masks(config, data)
     if _is_worker():
         await_search(out, config)
-    else:
-        open_search(out, config, overwrite)
-    search = _Search(hypermodel, out)
-    search.search(data, verbose=0)
-    if _is_worker():
+        _Search(hypermodel, out).search(data, verbose=0)
         return []
+    with locked(out):
+        check_search(out, config, overwrite)  # again: reading the cohort took a while
+        open_search(out, config, overwrite)
+        return _search(hypermodel, out, data)
+
+
+def _search(hypermodel: RegistrationHyperModel, out: Path, data: TrainingData) -> list[dict]:
+    config, search = hypermodel.config, _Search(hypermodel, out)
+    search.search(data, verbose=0)
     rows = search.rows()
     write_results(out, rows, config)
     if best_row(rows) is None:

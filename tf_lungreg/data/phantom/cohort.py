@@ -6,9 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +14,7 @@ from tqdm import tqdm
 
 from tf_lungreg.data.phantom.subject import FIELD_OF_VIEW, PHASES, Subject, make_subject
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder
+from tf_lungreg.files import check_folder, is_empty_folder, new_folder
 
 GENERATOR = "tf_lungreg phantom"
 VERSION = 1  # of the generator: raised whenever the same seed gives other files
@@ -57,16 +54,8 @@ def write_phantom_cohort(
     out = Path(out).absolute()
     subjects, shape, seed = _check_arguments(subjects, shape, seed)
     check_folder(out)
-    _check_target(out, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        folder = Path(temporary) / "cohort"
-        folder.mkdir()
+    with new_folder(out, lambda: _check_target(out, overwrite)) as folder:
         _write_files(folder, subjects, shape, seed, progress)
-        _check_target(out, overwrite)  # again: writing took a while
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(folder, out)
     return out
 
 
@@ -110,7 +99,7 @@ def _check_arguments(subjects, shape, seed):
 
 def _check_target(out, overwrite):
     """Refuses a folder that holds anything but, with ``overwrite``, a phantom cohort."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if is_empty_folder(out):
         return
     if not overwrite:
         raise InputError(f"{out}: already exists; choose another folder, or --overwrite.")
