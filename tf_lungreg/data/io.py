@@ -1,7 +1,7 @@
 """Volumes in files: reading to ``(D, H, W)`` with the axis code ('P', 'I', 'L'), and writing NIfTI.
 
 Reading only flips and transposes: every voxel keeps its value and its RAS world position. NIfTI
-goes through nibabel, everything else (MetaImage, NRRD, a folder with one DICOM series) through
+goes through nibabel, DICOM through pydicom and SimpleITK, everything else (MetaImage, NRRD) through
 SimpleITK. Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from nibabel import orientations
 
 from tf_lungreg import geometry
+from tf_lungreg.data.dicom import is_dicom, open_dicom
 from tf_lungreg.data.itk import open_itk
 from tf_lungreg.data.nifti import write_nifti
 from tf_lungreg.data.source import DEFLATE_LIMIT, Source, check_size, checked_shape
@@ -52,8 +53,8 @@ def load_volume(
     """Reads a 3D image as float32, with the file's intensity scaling applied.
 
     Args:
-        path: a .nii or .nii.gz file, a file that SimpleITK reads, or a folder with one DICOM
-            series. A fourth axis of length 1 is dropped.
+        path: a .nii or .nii.gz file, a file that SimpleITK reads, a folder with one DICOM
+            series, or a multi-frame DICOM file. A fourth axis of length 1 is dropped.
         axis_codes: where the array's axes point; None keeps the file's own order.
 
     Raises:
@@ -63,7 +64,7 @@ def load_volume(
     """
     source = _open(Path(path))
     with _as_input_error(path), np.errstate(all="ignore"):
-        data = np.asarray(source.read(), dtype=np.float32).reshape(source.shape)
+        data = np.asarray(source.read(False), dtype=np.float32).reshape(source.shape)
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
         raise InputError(
@@ -105,7 +106,7 @@ def load_mask(path: str | os.PathLike, like: Volume | None = None) -> Volume:
 def load_header(
     path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
 ) -> Frame:
-    """The grid that :func:`load_volume` would return, without its voxels (DICOM is read whole).
+    """The grid that :func:`load_volume` would return, without its voxels.
 
     Args:
         path: as for :func:`load_volume`.
@@ -188,7 +189,10 @@ def _open(path: Path) -> Source:
     if not path.exists():
         raise MissingFileError(f"{path}: no such file; an image is needed.")
     with _as_input_error(path):
-        source = _open_nifti(path) if _is_nifti(path) else open_itk(path)
+        if _is_nifti(path):
+            source = _open_nifti(path)
+        else:
+            source = open_dicom(path) if path.is_dir() or is_dicom(path) else open_itk(path)
     geometry.check_affine(source.affine, str(path))
     return source
 
@@ -204,7 +208,8 @@ def _open_nifti(path: Path) -> Source:
     kind = {"c": "complex", "V": "RGB"}.get(dtype.kind)
     shape = checked_shape(path, image.shape, kind)
     compressed = path.name.lower().endswith(".gz")
-    check_size(path, math.prod(shape) * dtype.itemsize, DEFLATE_LIMIT if compressed else 1)
+    ratio = DEFLATE_LIMIT if compressed else 1
+    check_size(path, math.prod(shape) * dtype.itemsize, ratio * path.stat().st_size)
     if header["sform_code"] == 0 and (_stored_sizes(path, type(header), compressed) == 0).any():
         raise InputError(
             f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
@@ -216,7 +221,7 @@ def _open_nifti(path: Path) -> Source:
             stacklevel=4,
         )
 
-    def read() -> np.ndarray:
+    def read(exact: bool) -> np.ndarray:
         with (gzip.open if compressed else open)(path, "rb") as stream:
             # A copy, so that the array does not stay mapped to the file.
             data = np.array(type(image).from_stream(stream).get_fdata(dtype=np.float32))
