@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="nearest for labels (default: linear)",
     )
     parser.add_argument(
+        "--outside",
+        type=float,
+        metavar="VALUE",
+        help="value of voxels that come from outside the image (default: 0 with nearest, "
+        "otherwise the image's smallest value)",
+    )
+    parser.add_argument(
         "--coordinates",
         choices=("ras", "lps"),
         default="ras",
@@ -55,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
                 interpolation=options.interpolation,
                 inverse=options.inverse,
                 overwrite=options.overwrite,
+                outside=options.outside,
             )
         else:
             apply_to_points(

@@ -106,7 +106,7 @@ def open_dicom(path: Path) -> Source:
     affine, order = _stack(path, slices)
 
     def read(exact: bool) -> np.ndarray:
-        return _read_pixels(files, shape, order)
+        return _read_pixels(files, shape, order, np.float64 if exact else np.float32)
 
     return Source(shape, affine, read)
 
@@ -347,9 +347,9 @@ def _check_alike(path: Path, name: str, values: Iterable[np.ndarray], tolerance:
         )
 
 
-def _read_pixels(files: list[_File], shape: tuple[int, ...], order: np.ndarray) -> np.ndarray:
-    """All slices in the order of the stack, (columns, rows, slices) float32."""
-    out = np.empty(shape[::-1], np.float32)
+def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> np.ndarray:
+    """All slices in the order of the stack, (columns, rows, slices) of a floating type."""
+    out = np.empty(shape[::-1], dtype)
     places = iter(np.argsort(order))  # where in the stack each slice belongs
     for file in files:
         frames = _decode_frames(file) if file.multi_frame else _decode(file.path, file.path)

@@ -37,7 +37,7 @@ class Volume:
     """A 3D image or mask and where it lies.
 
     Attributes:
-        data: (D, H, W), float32 for images, bool for masks.
+        data: (D, H, W), float32 for images, bool for masks, the file's own type for labels.
         frame: the voxel grid, RAS mm.
         path: the file it came from, for messages.
     """
@@ -48,7 +48,9 @@ class Volume:
 
 
 def load_volume(
-    path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
+    path: str | os.PathLike,
+    axis_codes: tuple[str, str, str] | None = AXIS_CODES,
+    exact: bool = False,
 ) -> Volume:
     """Reads a 3D image as float32, with the file's intensity scaling applied.
 
@@ -56,6 +58,8 @@ def load_volume(
         path: a .nii or .nii.gz file, a file that SimpleITK reads, a folder with one DICOM
             series, or a multi-frame DICOM file. A fourth axis of length 1 is dropped.
         axis_codes: where the array's axes point; None keeps the file's own order.
+        exact: keep integers, and float64, as they are stored: float32 has no whole numbers
+            between 2**24 and 2**24 + 2, and labels may be larger.
 
     Raises:
         MissingFileError: there is no such file.
@@ -64,7 +68,8 @@ def load_volume(
     """
     source = _open(Path(path))
     with _as_input_error(path), np.errstate(all="ignore"):
-        data = np.asarray(source.read(False), dtype=np.float32).reshape(source.shape)
+        data = source.read(exact).reshape(source.shape)
+        data = data.astype(_native(data.dtype) if exact else np.float32, copy=False)
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
         raise InputError(
@@ -223,8 +228,9 @@ def _open_nifti(path: Path) -> Source:
 
     def read(exact: bool) -> np.ndarray:
         with (gzip.open if compressed else open)(path, "rb") as stream:
-            # A copy, so that the array does not stay mapped to the file.
-            data = np.array(type(image).from_stream(stream).get_fdata(dtype=np.float32))
+            whole = type(image).from_stream(stream)
+            data = np.asanyarray(whole.dataobj) if exact else whole.get_fdata(dtype=np.float32)
+            data = np.array(data)  # a copy, so that the array does not stay mapped to the file
             while stream.read(1 << 24):  # gzip tests its checksum only at the end of the file
                 pass
         return data
@@ -236,6 +242,11 @@ def _stored_sizes(path: Path, header: type, compressed: bool) -> np.ndarray:
     """The voxel sizes as they are in the file, (3,): on loading nibabel puts 1 for 0."""
     with (gzip.open if compressed else open)(path, "rb") as stream:
         return header.from_fileobj(stream, check=False)["pixdim"][1:4]
+
+
+def _native(dtype: np.dtype) -> np.dtype:
+    """The type in this machine's byte order, of at most 64 bits."""
+    return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
 
 def _frame(source: Source, axis_codes) -> Frame:

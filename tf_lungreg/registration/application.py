@@ -27,6 +27,7 @@ def apply_to_image(
     interpolation: str = "linear",
     inverse: bool = False,
     overwrite: bool = False,
+    outside: float | None = None,
 ) -> None:
     """Warps an image of the moving space, or with ``inverse`` one of the fixed space.
 
@@ -38,6 +39,8 @@ def apply_to_image(
         interpolation: ``"linear"``, ``"nearest"`` or ``"cubic"``.
         inverse: use the transform moving → fixed; warns where there is none.
         overwrite: whether ``out`` may be replaced.
+        outside: the value of voxels that come from outside the image; by default 0 with
+            ``"nearest"``, otherwise the image's smallest value.
 
     Raises:
         MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
@@ -46,13 +49,13 @@ def apply_to_image(
     check_image_name(out)
     check_new_file(out, overwrite)
     grid = None if reference is None else load_header(reference, axis_codes=None)
-    volume = load_volume(image, axis_codes=None)
+    volume = load_volume(image, axis_codes=None, exact=interpolation == "nearest")
     field = read_displacement(transform)
     if inverse:
         field = invert_field(field, field.frame if grid is None else grid)
         grid = None
     _check_reach(field, volume.frame, field.frame if grid is None else grid, image)
-    warped = field.apply(volume, interpolation, grid)
+    warped = field.apply(volume, interpolation, grid, outside)
     data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
     save_volume(out, data, warped.frame, overwrite)
 
@@ -130,10 +133,10 @@ def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
 
 def _as_labels(data: np.ndarray) -> np.ndarray:
     """Whole numbers as the smallest integer type that programs commonly read."""
-    if not np.array_equal(data, np.round(data)):
+    if not (np.isfinite(data).all() and np.array_equal(data, np.round(data))):
         return data
-    low, high = data.min(), data.max()
-    for dtype in (np.uint8, np.int16, np.int32):
+    low, high = int(data.min()), int(data.max())
+    for dtype in (np.uint8, np.int16, np.int32, np.uint32, np.int64, np.uint64):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return data.astype(dtype)
     return data
