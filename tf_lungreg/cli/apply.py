@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ras",
         help="of the points' tables, in mm (default: ras)",
     )
+    parser.add_argument(
+        "--nifti-frame",
+        choices=("sform", "qform"),
+        default="sform",
+        help="place of NIfTI files whose sform and qform differ (default: sform)",
+    )
     parser.add_argument("--out", required=True, type=Path, help="NIfTI image, or table of points")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
 
@@ -63,6 +69,7 @@ def run(options: argparse.Namespace) -> None:
                 inverse=options.inverse,
                 overwrite=options.overwrite,
                 outside=options.outside,
+                nifti_frame=options.nifti_frame,
             )
         else:
             apply_to_points(

@@ -28,6 +28,7 @@ def apply_to_image(
     inverse: bool = False,
     overwrite: bool = False,
     outside: float | None = None,
+    nifti_frame: str = "sform",
 ) -> None:
     """Warps an image of the moving space, or with ``inverse`` one of the fixed space.
 
@@ -41,6 +42,7 @@ def apply_to_image(
         overwrite: whether ``out`` may be replaced.
         outside: the value of voxels that come from outside the image; by default 0 with
             ``"nearest"``, otherwise the image's smallest value.
+        nifti_frame: see :func:`tf_lungreg.data.io.load_volume`; of image and reference.
 
     Raises:
         MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
@@ -48,8 +50,8 @@ def apply_to_image(
     """
     check_image_name(out)
     check_new_file(out, overwrite)
-    grid = None if reference is None else load_header(reference, axis_codes=None)
-    volume = load_volume(image, axis_codes=None, exact=interpolation == "nearest")
+    grid = None if reference is None else load_header(reference, None, nifti_frame)
+    volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
     field = read_displacement(transform)
     if inverse:
         field = invert_field(field, field.frame if grid is None else grid)

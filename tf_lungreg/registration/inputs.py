@@ -40,8 +40,11 @@ class PairFiles:
         """The files that there are, by name."""
         return {name: path for name, path in asdict(self).items() if path is not None}
 
-    def check(self) -> None:
+    def check(self, nifti_frame: str = "sform") -> None:
         """Reads headers and tables, to find most mistakes before anything slow.
+
+        Args:
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
 
         Raises:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
@@ -53,22 +56,26 @@ class PairFiles:
         if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
             raise InputError("landmarks: the tables of both images are needed, or none.")
         files = self.given()
-        frames = {n: load_header(path) for n, path in files.items() if "landmarks" not in n}
+        images = {name: path for name, path in files.items() if "landmarks" not in name}
+        frames = {n: load_header(path, nifti_frame=nifti_frame) for n, path in images.items()}
         _check_overlap(self, frames["fixed"], frames["moving"])
         self.read_landmarks()
 
-    def read_images(self) -> tuple[Volume, Volume]:
+    def read_images(self, nifti_frame: str = "sform") -> tuple[Volume, Volume]:
         """The fixed and the moving image, in the order of the files' axes."""
-        return tuple(load_volume(path, axis_codes=None) for path in (self.fixed, self.moving))
+        return tuple(
+            load_volume(path, axis_codes=None, nifti_frame=nifti_frame)
+            for path in (self.fixed, self.moving)
+        )
 
     def read_masks(
-        self, images: tuple[Volume, Volume], automatic: bool
+        self, images: tuple[Volume, Volume], automatic: bool, nifti_frame: str = "sform"
     ) -> tuple[Volume | None, Volume | None]:
         """The masks of both images; ``automatic`` makes those that are not given."""
 
         def read(path, image):
             if path is not None:
-                return load_mask(path, like=image)
+                return load_mask(path, like=image, nifti_frame=nifti_frame)
             return lung_mask(image) if automatic else None
 
         fixed, moving = images

@@ -83,7 +83,7 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own when more than one.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``refine`` and ``memory`` of
+        **settings: ``window``, ``init``, ``mask``, ``refine``, ``memory`` and ``nifti_frame`` of
             :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.data.nifti import write_nifti
+from tf_lungreg.data.nifti import nifti_affine, write_nifti
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import Frame, check_affine, ras_to_lps
@@ -67,11 +67,12 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
             f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
             f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
         )
-    check_affine(image.affine, str(path))
+    affine = nifti_affine(image, path)
+    check_affine(affine, str(path))
     if not np.isfinite(data).all():
         raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
     vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
-    return DisplacementField(vectors, Frame(shape[:3], image.affine))
+    return DisplacementField(vectors, Frame(shape[:3], affine))
 
 
 def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
