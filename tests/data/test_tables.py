@@ -30,8 +30,8 @@ def test_the_delimiter_follows_the_suffix_or_the_caller(tmp_path):
         ("", ["no rows"]),
         ("\n \n", ["no rows"]),
         ("name,x\n", ["no rows", "needed"]),
-        ("name;x\na;1\n", ["no column 'name', 'x'", "'name;x'", "commas"]),
-        ("name,X\na,1\n", ["no column 'x'", "'X'"]),
+        ("name;x\na;1\n", ["no column 'name', 'x'", "among the 1 of", "commas"]),
+        ("name,X\na,1\n", ["no column 'x'", "small letters"]),
         ("name,x,x\na,1,2\n", ["'x' appears twice"]),
         ("name,x\na,1\nb\n", ["line 3", "1 cells", "2 are needed"]),
         ("name,x\na,1,5\n", ["line 2", "3 cells"]),
@@ -46,6 +46,15 @@ def test_bad_tables(tmp_path, text, words):
         read_table(path, ["name", "x"])
     assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0:root\nroot:y\n", "root,root\na,b\n"])
+def test_errors_do_not_repeat_a_header_that_is_no_tables(tmp_path, text):
+    path = write(tmp_path / "passwd", text)
+    for read in (read_landmarks, lambda p: read_table(p, ["fixed", "moving"])):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert "root" not in str(caught.value).replace(str(path), "")
 
 
 def test_missing_tables(tmp_path):

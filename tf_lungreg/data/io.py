@@ -1,8 +1,8 @@
 """Volumes in files: reading to ``(D, H, W)`` with the axis code ('P', 'I', 'L'), and writing NIfTI.
 
 Reading only flips and transposes: every voxel keeps its value and its RAS world position. NIfTI
-goes through nibabel, DICOM through pydicom and SimpleITK, everything else (MetaImage, NRRD) through
-SimpleITK. Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
+goes through nibabel, DICOM through pydicom and SimpleITK, MetaImage and NRRD through SimpleITK.
+Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def load_volume(
     """Reads a 3D image as float32, with the file's intensity scaling applied.
 
     Args:
-        path: a .nii or .nii.gz file, an .hdr/.img pair of NIfTI, a file that SimpleITK reads, a
-            folder with one DICOM series, or a multi-frame DICOM file. A fourth axis of length 1 is
-            dropped.
+        path: a .nii or .nii.gz file, an .hdr/.img pair of NIfTI, a .mha, .mhd, .nrrd or .nhdr
+            file, a folder with one DICOM series, or a multi-frame DICOM file. A fourth axis of
+            length 1 is dropped.
         axis_codes: where the array's axes point; None keeps the file's own order.
         exact: keep integers, and float64, as they are stored: float32 has no whole numbers
             between 2**24 and 2**24 + 2, and labels may be larger.
@@ -70,16 +70,17 @@ def load_volume(
     source = _open(Path(path), nifti_frame)
     with _as_input_error(path), np.errstate(all="ignore"):
         data = source.read(exact).reshape(source.shape)
-        data = data.astype(_native(data.dtype) if exact else np.float32, copy=False)
+        if axis_codes is not None:
+            orientation = geometry.to_axis_codes(source.affine, axis_codes)
+            data = orientations.apply_orientation(data, orientation)
+        # Order and type change at once: a large image is there twice, not three times.
+        data = np.array(data, dtype=_native(data.dtype) if exact else np.float32, order="C")
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
         raise InputError(
             f"{path}: {bad} of {data.size} voxels are NaN or infinite; replace them with numbers."
         )
-    if axis_codes is not None:
-        orientation = geometry.to_axis_codes(source.affine, axis_codes)
-        data = orientations.apply_orientation(data, orientation)
-    return Volume(np.array(data, order="C"), _frame(source, axis_codes), str(path))
+    return Volume(data, _frame(source, axis_codes), str(path))
 
 
 def load_mask(
@@ -187,10 +188,7 @@ def _as_input_error(path) -> Iterator[None]:
     except USER_ERRORS:
         raise
     except Exception as error:  # readers raise anything: zlib.error, EOFError, MemoryError, ...
-        # ITK's messages are many lines; the last says what happened, but for a stale errno.
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        lines = [line for line in lines if not line.startswith("Reason:")]
-        reason = lines[-1].strip() if lines else type(error).__name__
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise InputError(
             f"{path}: not a readable image ({reason}); a whole, undamaged 3D image is needed."
         ) from error

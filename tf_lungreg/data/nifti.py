@@ -59,7 +59,11 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
             streams = {role: stack.enter_context(_open_file(f)) for role, f in files.items()}
             # Not mapped: the array must outlive the file.
             whole = type(image).from_file_map(type(image).make_file_map(streams), mmap=False)
-            data = np.asanyarray(whole.dataobj) if exact else whole.get_fdata(dtype=np.float32)
+            stored = (whole.dataobj.slope, whole.dataobj.inter) == (1, 0)
+            if exact or stored:
+                data = np.asanyarray(whole.dataobj)
+            else:
+                data = whole.get_fdata(dtype=np.float32)
             while streams["image"].read(1 << 24):  # gzip tests its checksum only at the end
                 pass
         return data

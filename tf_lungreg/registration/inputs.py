@@ -62,7 +62,11 @@ class PairFiles:
         self.read_landmarks()
 
     def read_images(self, nifti_frame: str = "sform") -> tuple[Volume, Volume]:
-        """The fixed and the moving image, in the order of the files' axes."""
+        """The fixed and the moving image, in the order of the files' axes.
+
+        Args:
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+        """
         return tuple(
             load_volume(path, axis_codes=None, nifti_frame=nifti_frame)
             for path in (self.fixed, self.moving)
@@ -71,7 +75,13 @@ class PairFiles:
     def read_masks(
         self, images: tuple[Volume, Volume], automatic: bool, nifti_frame: str = "sform"
     ) -> tuple[Volume | None, Volume | None]:
-        """The masks of both images; ``automatic`` makes those that are not given."""
+        """The masks of both images.
+
+        Args:
+            images: of :meth:`read_images`.
+            automatic: make the masks that are not given.
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+        """
 
         def read(path, image):
             if path is not None:
