@@ -65,6 +65,15 @@ def test_whole_headers(save, data, name, compress):
     assert load_header(path, None).same_grid(volume.frame, 0)
 
 
+def test_keys_that_itk_writes_for_other_formats(tmp_path, data):
+    image = sitk.GetImageFromArray(data.T)
+    for key in ("dim[0]", "0008|0005", "ITK_FileNotes", "my key"):
+        image.SetMetaData(key, "a: b = c")
+    for name in ("a.mha", "a.nrrd"):
+        sitk.WriteImage(image, str(tmp_path / name))
+        np.testing.assert_array_equal(load_volume(tmp_path / name, None).data, data)
+
+
 FIELD = {"mhd": r"ElementDataFile = .*", "nhdr": r"data file: .*"}
 OTHER = {
     "absolute": "{secret}",

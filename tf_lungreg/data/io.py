@@ -7,6 +7,7 @@ Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,14 @@ from nibabel import orientations
 from tf_lungreg import geometry
 from tf_lungreg.data.dicom import is_dicom, open_dicom
 from tf_lungreg.data.itk import open_itk
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.nifti import NIFTI_ENDINGS, NIFTI_FRAMES, open_nifti, write_nifti
 from tf_lungreg.data.source import Source
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import AXIS_CODES, Frame
 
+_BYTES_TO_READ = 12  # a voxel: as stored, as float32, and what decoding and checking take
 _GRID_TOLERANCE = 0.01  # voxels; headers that went through other programs are rounded
 
 
@@ -208,6 +211,11 @@ def _open(path: Path, nifti_frame: str) -> Source:
         else:
             source = open_itk(path)
     geometry.check_affine(source.affine, str(path))
+    check_memory(
+        f"{path}: an image of {' x '.join(map(str, source.shape))} voxels",
+        math.prod(source.shape) * _BYTES_TO_READ,
+        "crop the image, or sample it on larger voxels",
+    )
     return source
 
 

@@ -18,7 +18,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 
 _LONGEST = 1 << 20  # bytes of a header
 _TEXT_RATIO = 8  # "0 0 0": two bytes for a voxel of at most eight, and some room
-_META_LINE = re.compile(r"([A-Za-z_][\w ]*)[=:](.*)", re.DOTALL)
+_META_LINE = re.compile(r"([^\s=:][^=:\x00-\x1f]{0,200})[=:](.*)", re.DOTALL)
 _NRRD_LINE = re.compile(r"([^:]+):(=| )(.*)")
 _PLAIN_NAME = re.compile(r"(?:\./)?(\w[^/\\:%*?\"<>|]*)")
 _NRRD_RATIOS = {

@@ -46,12 +46,10 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
             f"{path}: an Analyze image, whose header does not say which way its axes point; "
             "convert it to NIfTI with the right orientation."
         )
-    dtype = image.get_data_dtype()
-    kind = {"c": "complex", "V": "RGB"}.get(dtype.kind)
+    kind = {"c": "complex", "V": "RGB"}.get(image.get_data_dtype().kind)
     shape = checked_shape(path, image.shape, kind)
     files = {role: Path(holder.filename) for role, holder in image.file_map.items()}
-    ratio = DEFLATE_LIMIT if _is_gzip(files["image"]) else 1
-    check_size(path, math.prod(shape) * dtype.itemsize, ratio * files["image"].stat().st_size)
+    check_voxels(path, image)
     _check_place(path, image, files.get("header", files["image"]), frame)
 
     def read(exact: bool) -> np.ndarray:
@@ -69,6 +67,21 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
         return data
 
     return Source(shape, nifti_affine(image, path, frame), read)
+
+
+def check_voxels(path: Path, image: nib.Nifti1Pair) -> None:
+    """Refuses a header that asks for more voxels than the file can hold.
+
+    Args:
+        path: the file, for messages.
+        image: of that file, not yet read.
+
+    Raises:
+        InputError: the file is too small.
+    """
+    file = Path(image.file_map["image"].filename)
+    needed = math.prod(image.shape) * image.get_data_dtype().itemsize
+    check_size(path, needed, (DEFLATE_LIMIT if _is_gzip(file) else 1) * file.stat().st_size)
 
 
 def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") -> np.ndarray:

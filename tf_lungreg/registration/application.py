@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
 import numpy as np
 
 from tf_lungreg.data.io import check_image_name, load_header, load_volume, save_volume
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.tables import read_landmarks, read_table, write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
@@ -16,6 +18,7 @@ from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inversion import invert_field, invert_points, warn_of_residual
 from tf_lungreg.registration.transform_files import read_displacement
 
+_BYTES_OF_RESULT = 16  # a voxel: sampled, as the type that is stored, and as checks compare them
 _PROBES = 17  # points along an axis that are tried
 
 
@@ -53,6 +56,13 @@ def apply_to_image(
     grid = None if reference is None else load_header(reference, None, nifti_frame)
     volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
     field = read_displacement(transform)
+    size = field.frame.shape if grid is None else grid.shape
+    check_memory(
+        f"{transform if reference is None else reference}: a result of "
+        f"{' x '.join(map(str, size))} voxels",
+        _BYTES_OF_RESULT * math.prod(size),
+        "choose a --reference of larger voxels",
+    )
     if inverse:
         field = invert_field(field, field.frame if grid is None else grid)
         grid = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.tables import match_landmarks, read_landmarks
 from tf_lungreg.errors import InputError
 from tf_lungreg.geometry import Frame
 from tf_lungreg.registration.lung_mask import lung_mask
+
+# A voxel, measured: both images, of the fixed grid the field, the warped image, the Jacobian.
+_BYTES_FIXED, _BYTES_MOVING = 40, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class PairFiles:
 
         Raises:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
-                only, or the images do not overlap.
+                only, or the images do not overlap or are too large for the memory.
         """
         for name, path in self.given().items():
             if not os.fspath(path):
@@ -59,6 +64,7 @@ class PairFiles:
         images = {name: path for name, path in files.items() if "landmarks" not in name}
         frames = {n: load_header(path, nifti_frame=nifti_frame) for n, path in images.items()}
         _check_overlap(self, frames["fixed"], frames["moving"])
+        _check_room(self, frames["fixed"], frames["moving"])
         self.read_landmarks()
 
     def read_images(self, nifti_frame: str = "sform") -> tuple[Volume, Volume]:
@@ -116,6 +122,16 @@ def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
             f"centres are at {centers} mm); two images of one patient are needed, with right "
             "positions in their headers."
         )
+
+
+def _check_room(files: PairFiles, fixed: Frame, moving: Frame) -> None:
+    """Refuses images whose results would not fit into the memory."""
+    sizes = " and ".join(" x ".join(map(str, frame.shape)) for frame in (fixed, moving))
+    check_memory(
+        f"{files.fixed} and {files.moving}: images of {sizes} voxels",
+        _BYTES_FIXED * math.prod(fixed.shape) + _BYTES_MOVING * math.prod(moving.shape),
+        "crop the images, or sample them on larger voxels",
+    )
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ def register(
         images = files.read_images(nifti_frame)
         masks = files.read_masks(images, mask == "auto", nifti_frame)
     with clock.stage("network"):
-        seen = run_network(model, *images, window, init)
+        seen = run_network(model, *images, window, init, whole=memory is None)
     refinement = None
     if refine:
         with clock.stage("refinement"):

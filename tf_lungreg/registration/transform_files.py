@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.data.nifti import nifti_affine, write_nifti
-from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.data.memory import check_memory
+from tf_lungreg.data.nifti import check_voxels, nifti_affine, write_nifti
+from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import Frame, check_affine, ras_to_lps
 from tf_lungreg.registration.field import DisplacementField
@@ -18,6 +20,8 @@ from tf_lungreg.registration.field import DisplacementField
 # ITK takes the vectors of this one as they are, LPS. Those of 1006 (NIFTI_INTENT_DISPVECT) it
 # would turn from RAS.
 VECTOR_INTENT = 1007
+
+_BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other signs
 
 _SIGNS = ras_to_lps(np.ones(3))
 
@@ -55,7 +59,17 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
         image = nib.load(path)
         shape, intent = image.shape, int(image.header["intent_code"])
         right = len(shape) == 5 and shape[3:] == (1, 3) and intent == VECTOR_INTENT
+        if right:
+            check_voxels(path, image)
+            size = " x ".join(map(str, shape[:3]))
+            check_memory(
+                f"{path}: a displacement field of {size} voxels",
+                math.prod(shape) * _BYTES_TO_READ,
+                "sample the field on larger voxels",
+            )
         data = image.get_fdata(dtype=np.float32) if right else None
+    except USER_ERRORS:
+        raise
     except Exception as error:  # nibabel and zlib raise anything on a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
