@@ -8,6 +8,7 @@ import io
 import math
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -39,7 +40,7 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
         InputError: an Analyze image, no scalar 3D image, no voxel sizes, or fewer voxels in the
             file than the header asks for.
     """
-    with nib.imageglobals.LoggingOutputSuppressor():  # what matters of it is said below
+    with _silent():
         image = nib.load(path)
     if not isinstance(image, nib.Nifti1Pair):
         raise InputError(
@@ -53,7 +54,7 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
     _check_place(path, image, files.get("header", files["image"]), frame)
 
     def read(exact: bool) -> np.ndarray:
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack, _silent():
             streams = {role: stack.enter_context(_open_file(f)) for role, f in files.items()}
             # Not mapped: the array must outlive the file.
             whole = type(image).from_file_map(type(image).make_file_map(streams), mmap=False)
@@ -127,7 +128,7 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
     by_sform = header["sform_code"] > 0 and (frame == "sform" or header["qform_code"] <= 0)
     if by_sform:
         return
-    with _open_file(header_file) as stream:  # on loading nibabel puts 1 for 0
+    with _open_file(header_file) as stream, _silent():  # on loading nibabel puts 1 for 0
         stored = type(header).from_fileobj(stream, check=False)
     if (stored["pixdim"][1:4] == 0).any():
         raise InputError(
@@ -139,6 +140,20 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
             f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",
             stacklevel=5,
         )
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps nibabel from logging what it finds in headers: what matters of it is said here.
+
+    Without its handlers, as nibabel's own suppressor leaves it, a logger prints all the same.
+    """
+    logger = nib.imageglobals.logger
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
 
 
 def _is_gzip(path: Path) -> bool:
