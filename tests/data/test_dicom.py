@@ -248,9 +248,14 @@ def test_a_truncated_or_nested_file(tmp_path, stored):
     whole = bad.read_bytes()
     bad.write_bytes(whole[:-9])
     refused_file(folder, bad, "truncated or damaged")
-    for length, word in ((300, "cut off"), (140, "header is"), (0, "empty")):
+    rows = whole.index(b"\x28\x00\x02\x00US")
+    cuts = ((rows, "cut off"), (300, "header is damaged"), (140, "header is"), (0, "empty"))
+    for length, word in cuts:
         bad.write_bytes(whole[:length])
         refused_file(folder, bad, word)
+    # GDCM would take the memory of an element that is longer than the file, and a second a slice.
+    bad.write_bytes(whole[:rows] + b"\x28\0\x02\0\0\0\0\x60" * 2)
+    refused_file(folder, bad, "header is damaged")
     (folder / "._1-03.dcm").write_bytes(b"\0\5\x16\7")  # macOS adds such files
     # The process would die of these in GDCM.
     nested = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 50_000
@@ -273,6 +278,21 @@ def test_a_small_file_that_announces_a_large_image(tmp_path, stored):
         file.Rows = file.Columns = 14000
         file.save_as(path)
     refused(folder, "bytes of voxels", "truncated or damaged")
+
+
+def test_compressed_pixels_with_a_part_longer_than_the_file(tmp_path, stored):
+    """GDCM would take 2 GB for it."""
+    source = path = save_multi_frame(tmp_path / "m.dcm", stored, positions())
+    file = pydicom.dcmread(path)
+    file.compress(pydicom.uid.RLELossless)
+    file.save_as(path)
+    raw = path.read_bytes()
+    item = raw.rindex(b"\xfe\xff\x00\xe0")
+    load_volume(source)
+    path.write_bytes(raw[: item + 4] + b"\0\0\0\x7f" + raw[item + 8 :])
+    with pytest.raises(InputError) as caught:
+        load_volume(source)
+    assert str(caught.value).startswith(f"{path}: the compressed pixels are truncated or damaged")
 
 
 def test_a_deflated_file(tmp_path, stored):

@@ -7,6 +7,7 @@ the rescaling of a multi-frame file from its first frame, and an even, upright s
 from __future__ import annotations
 
 import math
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -27,6 +29,8 @@ from tf_lungreg.errors import InputError
 _TOLERANCE = 0.1  # of the slice distance: positions in DICOM are rounded
 _SAME_DIRECTION = 1e-3  # of a unit vector
 _SAME_SPACING = 1e-3  # relative
+_UNDEFINED = 0xFFFFFFFF  # length of an element that ends with a mark of its own
+_ITEM = 0xE000FFFE  # tag of a part of compressed pixels
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -184,9 +188,7 @@ def _read_header(path: Path) -> Dataset:
             if _transfer_syntax(path) == _DEFLATED:  # pydicom inflates it whole, however large
                 raise InputError(f"{path}: deflated DICOM is not read; store it uncompressed.")
             header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            # GDCM dies of sequences that are nested too deeply: here they are a RecursionError.
-            for _ in header.iterall():
-                pass
+            _check_elements(header)
     except InputError:
         raise
     except Exception as error:  # pydicom raises anything on a damaged file
@@ -289,11 +291,26 @@ def _check_sizes(path: Path, files: list[_File]) -> None:
             f"{other.path.name}: {other.size}); a series of one image is needed."
         )
     for file in files:
-        if file.header.file_meta.get("TransferSyntaxUID") in _UNCOMPRESSED:
+        if not _is_compressed(file):
             check_size(file.path, file.bytes, file.path.stat().st_size)
     # A slice of air alone may compress better than zlib could, a whole series does not.
     stored = sum(file.path.stat().st_size for file in files)
     check_size(path, sum(file.bytes for file in files), DEFLATE_LIMIT * stored)
+
+
+def _check_elements(dataset: Dataset) -> None:
+    """Raises whatever it may if GDCM would die, or take all memory, of a file's elements.
+
+    It does of sequences that are nested too deeply, here a RecursionError, and of elements that
+    are longer than their file.
+    """
+    for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length < _UNDEFINED:
+            raise ValueError(f"{raw.length} bytes in {tag}")
+        element = dataset[tag]
+        for item in element.value if element.VR == "SQ" else ():
+            _check_elements(item)
 
 
 def _transfer_syntax(path: Path) -> str | None:
@@ -352,13 +369,38 @@ def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> n
     out = np.empty(shape[::-1], dtype)
     places = iter(np.argsort(order))  # where in the stack each slice belongs
     for file in files:
-        frames = _decode_frames(file) if file.multi_frame else _decode(file.path, file.path)
+        frames = _decode_frames(file) if file.multi_frame else _decode_slice(file)
         frames = frames.reshape(len(file.slices), *out.shape[1:])
         for frame, piece in zip(frames, file.slices):
             place = next(places)
             # GDCM has rescaled a file that is one slice by itself.
             out[place] = piece.slope * frame + piece.intercept if file.multi_frame else frame
     return out.T
+
+
+def _decode_slice(file: _File) -> np.ndarray:
+    """The values of a file that is one slice, which GDCM rescales."""
+    if _is_compressed(file):
+        _check_fragments(file.path, pydicom.dcmread(file.path, force=True))
+    return _decode(file.path, file.path)
+
+
+def _is_compressed(file: _File) -> bool:
+    return file.header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED
+
+
+def _check_fragments(path: Path, dataset: Dataset) -> None:
+    """Refuses compressed pixels with a part longer than all: GDCM would take its memory."""
+    pixels, place = dataset.get("PixelData") or b"", 0
+    while place + 8 <= len(pixels):
+        tag, length = struct.unpack_from("<II", pixels, place)
+        if tag != _ITEM:
+            break
+        place += 8 + length
+    if not 0 < place <= len(pixels):
+        raise InputError(
+            f"{path}: the compressed pixels are truncated or damaged; a whole file is needed."
+        )
 
 
 def _decode(path: Path, name: Path) -> np.ndarray:
@@ -382,6 +424,8 @@ def _decode_frames(file: _File) -> np.ndarray:
     GDCM cannot be told not to rescale, so it gets a copy of the file with nothing but pixels.
     """
     dataset = pydicom.dcmread(file.path, force=True)
+    if _is_compressed(file):
+        _check_fragments(file.path, dataset)
     for tag in [e.tag for e in dataset if e.keyword not in _PIXEL_MODULE]:
         del dataset[tag]
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = _MULTI_FRAME_CAPTURE
