@@ -19,11 +19,10 @@ from test_dicom import positions, save_multi_frame, save_series
 from test_fuzz import check_image, read_damaged, read_image
 
 MEMORY = 4 << 30
-SHAPE = (4, 5, 6)
 
 
 def voxels():
-    return np.random.default_rng(0).integers(0, 999, (SLICES, 6, 5)).astype(np.int16)
+    return np.random.default_rng(0).integers(0, 999, (SLICES, 8, 8)).astype(np.int16)
 
 
 def series(folder):
