@@ -41,6 +41,12 @@ def test_an_image(files, capsys):
     np.testing.assert_array_equal(nib.load("i.nii").get_fdata()[1:], files[:-1])
 
 
+def test_the_value_outside(files):
+    words = "apply --transform d.nii.gz --image image.nii --out o.nii --outside -1000"
+    assert main(words.split()) == 0
+    assert (nib.load("o.nii").get_fdata()[-1] == -1000).all()
+
+
 @pytest.mark.parametrize(
     ("flags", "x"),
     [("", 6), ("--inverse", 2), ("--coordinates lps", 2), ("--coordinates lps --inverse", 6)],

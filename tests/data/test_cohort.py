@@ -81,7 +81,7 @@ def test_an_unknown_diagnosis_is_allowed_to_be_missing(tmp_path, diagnosis):
         ("images", "P1", "P3", ["'P3'"]),
         ("participants", "P2\t", "P2\tssc\t1\nP4\t", ["'P4'"]),
         ("participants", "ssc", "asthma", ["'P2'", "'asthma'", "healthy, ssc, n/a"]),
-        ("participants", "participant_id", "id", ["'participant_id'", "'id'"]),
+        ("participants", "participant_id", "id", ["'participant_id'", "among the 3"]),
         ("participants", "P2", "P/2", ["slashes"]),
         ("images", "P1\texhale", "P1\tinhale", ["'P1'", "two images", "'inhale'"]),
         ("images", "phase", "state", ["no column 'phase'"]),

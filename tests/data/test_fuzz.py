@@ -1,17 +1,22 @@
 """Damaged files: a clear error or a right answer, never anything else.
 
 ``LUNGREG_FUZZ`` sets how many files each test damages, at least 500; ``nox -s slow`` sets 20,000.
+All formats besides single NIfTI files share that number, and have 4 GB of memory.
 """
 
 import gzip
 import os
 import random
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tf_lungreg
 from tf_lungreg.data.cohort import DIAGNOSES, load_cohort
 from tf_lungreg.data.io import load_header, load_volume, save_volume
 from tf_lungreg.data.tables import read_landmarks
@@ -19,6 +24,10 @@ from tf_lungreg.errors import USER_ERRORS
 from tf_lungreg.geometry import DIRECTIONS, Frame
 
 COUNT = max(500, int(os.environ.get("LUNGREG_FUZZ", 0)))
+FORMATS = (  # of fuzz_formats.py
+    *("series", "compressed series", "multi-frame", "compressed multi-frame"),
+    *("mha", "compressed mha", "mhd", "zraw", "nrrd", "compressed nrrd", "nhdr", "hdr", "img"),
+)
 LONGEST = 20  # seconds for a file of a kilobyte: anything near it would be a hang
 HEADER = 352  # bytes, of NIfTI
 
@@ -59,13 +68,13 @@ def damage(content: bytes, chance: random.Random) -> bytes:
     return bytes(content)
 
 
-def read_damaged(path, content, chance, read, check):
+def read_damaged(path, content, chance, read, check, count=COUNT):
     """Reads damaged copies; ``check`` sees what reading gave, if it gave anything.
 
     Returns how often it did; never every time, or the damage would be none.
     """
     answers = 0
-    for _ in range(COUNT):
+    for _ in range(count):
         damaged = damage(content, chance)
         path.write_bytes(damaged)
         start = time.monotonic()
@@ -81,7 +90,7 @@ def read_damaged(path, content, chance, read, check):
             check(answer, damaged)
             answers += 1
         assert time.monotonic() - start < LONGEST, damaged
-    assert answers < COUNT
+    assert answers < count
     return answers
 
 
@@ -127,6 +136,23 @@ def test_compressed_nifti(image):
         np.testing.assert_array_equal(volume.frame.affine, whole.frame.affine)
 
     read_damaged(path, content, random.Random(2), lambda: read_image(path), check)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_formats(tmp_path, name):
+    """In a process of its own, which a reader in C++ may end."""
+    pytest.importorskip("resource")
+    count = max(60, int(os.environ.get("LUNGREG_FUZZ", 0)) // len(FORMATS))
+    script = Path(__file__).with_name("fuzz_formats.py")
+    run = subprocess.run(
+        [sys.executable, str(script), name, str(tmp_path), str(count)],
+        env={**os.environ, "PYTHONPATH": str(Path(tf_lungreg.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert run.returncode == 0, (run.returncode, run.stdout[-3000:])
 
 
 @pytest.mark.parametrize("name", ["participants.tsv", "images.tsv"])

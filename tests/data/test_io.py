@@ -186,6 +186,7 @@ def test_intensity_scaling(tmp_path, name):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float64, ">i2"])
+@pytest.mark.filterwarnings("ignore:.*does not say where the image lies")
 def test_types_and_a_trailing_axis(tmp_path, dtype):
     data = np.abs(voxels()).clip(0, 200).astype(dtype)
     path = save_nifti(tmp_path / "a.nii.gz", data[..., None])
@@ -242,11 +243,18 @@ def test_an_empty_axis(tmp_path):
     refused(lambda: load_volume(path), path, "3D")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".mha"])
-def test_2d_itk_images(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
+def test_2d_itk_images(tmp_path):
+    path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.arange(30, dtype=np.uint8).reshape(5, 6)), str(path))
     refused(lambda: load_volume(path), path, "2D", "3D")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".vtk", ".gipl", ".mrc", ".nia", ".h5", ".mnc"])
+def test_formats_without_a_full_geometry(tmp_path, suffix):
+    """SimpleITK reads them, most of them without any orientation."""
+    path = tmp_path / f"a{suffix}"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path))
+    refused(lambda: load_volume(path), path, "NIfTI, MetaImage", "where the image lies")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -53,7 +53,69 @@ def test_the_type_of_labels(tools, pair, transform, tmp_path, low, dtype):
     apply_to_image(transform, image, tmp_path / "b.nii", interpolation="nearest")
     found = nib.load(tmp_path / "b.nii")
     assert found.get_data_dtype() == dtype
-    assert set(np.unique(found.get_fdata())) == {low, low + 20}
+    assert set(np.unique(found.get_fdata())) == {0, low, low + 20}  # 0 outside
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha"])
+@pytest.mark.parametrize(
+    ("label", "dtype", "stored"),
+    [
+        (614454277, np.int32, np.int32),
+        (614454277, np.float64, np.int32),
+        (2**32 - 3, np.uint32, np.uint32),
+        (-(2**40) - 1, np.int64, np.int64),
+        (2**60 + 1, np.int64, np.int64),
+        (2**64 - 1, np.uint64, np.uint64),
+    ],
+)
+def test_labels_that_float32_cannot_hold(
+    tools, pair, transform, tmp_path, label, dtype, stored, ending
+):
+    data = np.full(pair.moving_frame.shape, label, dtype)
+    data[8:] = 3
+    image = tmp_path / f"a{ending}"
+    if ending == ".mha":
+        nib.save(nib.Nifti1Image(data, pair.moving_frame.affine, dtype=dtype), tmp_path / "a.nii")
+        sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.nii")), str(image))
+    else:
+        nib.save(nib.Nifti1Image(data, pair.moving_frame.affine, dtype=dtype), image)
+    apply_to_image(transform, image, tmp_path / "b.nii", interpolation="nearest")
+    found = nib.load(tmp_path / "b.nii")
+    assert found.get_data_dtype() == stored
+    labels = set(np.unique(np.asanyarray(found.dataobj)).tolist())
+    assert labels == {0, 3, label}
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "outside", "value"),
+    [
+        ("nearest", None, 0),
+        ("nearest", 7, 7),
+        ("nearest", -2, -2),
+        ("nearest", 70000, 70000),
+        ("nearest", 0.5, 0.5),
+        ("linear", None, 2),
+        ("linear", -5, -5),
+        ("cubic", -5, -5),
+    ],
+)
+def test_what_lies_outside(tools, pair, transform, tmp_path, interpolation, outside, value):
+    """A lobe map that ends before the image paints none of its labels beyond it."""
+    data = np.full(pair.moving_frame.shape, 2, np.uint8)
+    data[9:] = 5
+    image = tools.save(tmp_path / "a.nii", data, pair.moving_frame)
+    apply_to_image(
+        transform, image, tmp_path / "b.nii", interpolation=interpolation, outside=outside
+    )
+    field = tools.read_field(transform)
+    reference = tools.itk_resample(image, pair.fixed, field, -9, sitk.sitkNearestNeighbor)
+    beyond = reference == -9
+    assert 0.05 < beyond.mean() < 0.95
+    found = nib.load(tmp_path / "b.nii").get_fdata()
+    right = np.isclose(found[beyond], value)
+    assert right.mean() > 0.99  # a voxel at the very border may differ
+    if interpolation == "nearest":
+        assert set(np.unique(found)) == {value, 2, 5}
 
 
 def test_onto_a_reference_of_any_order(tools, pair, transform, tmp_path):

@@ -102,15 +102,16 @@ def test_images_as_simpleitk_samples_them(tools, field, image, tmp_path, interpo
     }
     reference = tmp_path / "reference.nii"
     tools.save(reference, np.zeros(field.frame.shape, np.float32), field.frame)
+    outside = 0 if interpolation == "nearest" else image.data.min()
     expected = tools.itk_resample(
         image.path,
         reference,
         tools.read_field(tmp_path / "d.nii.gz"),
-        image.data.min(),
+        outside,
         interpolators[interpolation],
     )
     found = field.apply(image, interpolation).data
-    assert (found == image.data.min()).any()  # some points lie outside
+    assert (found == outside).any()  # some points lie outside
     error = inner(np.abs(found - expected)) / np.ptp(image.data)
     # Coordinates in files are float32: a sample at an edge may fall to the other side.
     assert np.quantile(error, 0.999) < 1e-3 and (error > 1e-3).sum() <= 2
@@ -122,6 +123,19 @@ def test_masks_stay_masks(field, image):
     expected = field.apply(Volume(mask.data.astype(np.float32), image.frame, ""), "nearest")
     assert warped.data.dtype == bool
     np.testing.assert_array_equal(warped.data, expected.data == 1)
+
+
+def test_integers_stay_so_only_with_nearest(field, image):
+    """Linear samples of integers were cut to whole numbers."""
+    counts = Volume(np.round(image.data).astype(np.int16), image.frame, "counts")
+    floats = Volume(counts.data.astype(np.float32), image.frame, "floats")
+    for interpolation in ("linear", "cubic"):
+        found = field.apply(counts, interpolation)
+        assert found.data.dtype == np.float32
+        np.testing.assert_array_equal(found.data, field.apply(floats, interpolation).data)
+    labels = field.apply(counts, "nearest")
+    assert labels.data.dtype == np.int16
+    np.testing.assert_array_equal(labels.data, field.apply(floats, "nearest").data)
 
 
 def test_another_reference(tools, field, image):

@@ -1,4 +1,4 @@
-"""A large CT pair in a process of its own, whose memory is read when it has ended."""
+"""A large CT pair in a process of its own, and pairs that no memory holds."""
 
 import json
 import os
@@ -12,6 +12,9 @@ import pytest
 from scipy import ndimage
 
 import tf_lungreg
+from tf_lungreg.data import memory
+from tf_lungreg.errors import InputError
+from tf_lungreg.registration.pipeline import register
 
 SHAPE = (512, 512, 300)
 LIMIT = 12  # GB
@@ -48,3 +51,31 @@ def test_a_large_pair(rng, tmp_path):
     )
     assert nib.load(tmp_path / "out" / "warped.nii.gz").shape == SHAPE
     assert json.loads(run.stdout.splitlines()[-1]) < LIMIT  # Linux counts in kB
+
+
+def test_a_grid_that_no_memory_holds(tools, pair):
+    """A header may state voxels of 100 mm, and then a small file covers a village."""
+    model = tools.known_model(spacing=(0.02, 0.02, 0.02))
+    with pytest.raises(InputError) as caught:
+        register(pair.fixed, pair.moving, model)
+    message = str(caught.value)
+    assert message.startswith(f"{pair.fixed}: the network's grid over the image has ")
+    for word in ("voxels of 0.02 x 0.02 x 0.02 mm", "GB of memory are needed", "--memory"):
+        assert word in message
+
+
+def test_the_paper_s_network_is_known_to_need_more(tools, pair, monkeypatch):
+    """No GPU is taken into account here, nor a model on a server or in slabs."""
+    monkeypatch.setattr(memory, "usable_memory", lambda: 6e6)
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [])
+    model = tools.known_model()
+    register(pair.fixed, pair.moving, model)
+    model.card["settings"]["preset"] = "paper"
+    with pytest.raises(InputError, match="the network's grid over the image"):
+        register(pair.fixed, pair.moving, model)
+
+
+def test_images_whose_results_do_not_fit(tools, pair, monkeypatch):
+    monkeypatch.setattr(memory, "usable_memory", lambda: 100_000)
+    with pytest.raises(InputError, match=r"fixed\.nii\.gz and .*moving\.nii\.gz: images of 17 x"):
+        register(pair.fixed, pair.moving, tools.known_model())

@@ -298,3 +298,27 @@ def test_images_that_cannot_be_used(tools, pair, tmp_path):
     refused(lambda: register(pair.fixed, pair.moving, model, window="bright"), "'bright'")
     bright = tools.save(tmp_path / "bright.nii", np.abs(other.data), other.frame)
     refused(lambda: register(bright, bright, model, mask="auto"), "bright.nii", "Hounsfield")
+
+
+@pytest.mark.filterwarnings("ignore:.*sform and qform")
+def test_the_place_by_the_qform(tools, pair, tmp_path):
+    """As SPM leaves a file: registered by the qform, it is what ITK makes of the same files."""
+    moving = nib.load(pair.moving)
+    aligned = moving.affine.copy()
+    aligned[0, 3] += 36
+    moving.set_sform(aligned, code=2)
+    moving.set_qform(moving.affine, code=1)
+    moving = nib.Nifti1Image(np.asanyarray(moving.dataobj), None, moving.header)
+    nib.save(moving, tmp_path / "spm.nii")
+    model = tools.known_model(tools.SOME_AFFINE, bend=0.3)
+    result = register(pair.fixed, tmp_path / "spm.nii", model, nifti_frame="qform")
+    assert result.metrics["settings"]["nifti_frame"] == "qform"
+    out = result.save(tmp_path / "out")
+    field = tools.read_field(out / "displacement.nii.gz")
+    outside = pair.moving_data.min()
+    expected = tools.itk_resample(tmp_path / "spm.nii", pair.fixed, field, outside)
+    inside = inner(expected) != outside
+    error = np.abs(inner(result.warped.data) - inner(expected)) / np.ptp(pair.moving_data)
+    assert error[inside].max() < 1e-3
+    by_sform = register(pair.fixed, tmp_path / "spm.nii", model)
+    assert by_sform.moving.frame.same_grid(type(pair.moving_frame)(moving.shape, aligned))

@@ -29,10 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="nearest for labels (default: linear)",
     )
     parser.add_argument(
+        "--outside",
+        type=float,
+        metavar="VALUE",
+        help="value of voxels that come from outside the image (default: 0 with nearest, "
+        "otherwise the image's smallest value)",
+    )
+    parser.add_argument(
         "--coordinates",
         choices=("ras", "lps"),
         default="ras",
         help="of the points' tables, in mm (default: ras)",
+    )
+    parser.add_argument(
+        "--nifti-frame",
+        choices=("sform", "qform"),
+        default="sform",
+        help="place of NIfTI files whose sform and qform differ (default: sform)",
     )
     parser.add_argument("--out", required=True, type=Path, help="NIfTI image, or table of points")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
@@ -55,6 +68,8 @@ def run(options: argparse.Namespace) -> None:
                 interpolation=options.interpolation,
                 inverse=options.inverse,
                 overwrite=options.overwrite,
+                outside=options.outside,
+                nifti_frame=options.nifti_frame,
             )
         else:
             apply_to_points(

@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lay the volumes' centres upon each other first (default), or leave them",
     )
     parser.add_argument(
+        "--nifti-frame",
+        choices=("sform", "qform"),
+        default="sform",
+        help="place of NIfTI files whose sform and qform differ (default: sform)",
+    )
+    parser.add_argument(
         "--memory",
         type=float,
         metavar="GB",
@@ -197,6 +203,7 @@ def _settings(options: argparse.Namespace) -> dict:
         "coordinates": options.coordinates,
         "refine": options.refine,
         "memory": options.memory,
+        "nifti_frame": options.nifti_frame,
     }
 
 

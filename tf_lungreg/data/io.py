@@ -1,16 +1,14 @@
 """Volumes in files: reading to ``(D, H, W)`` with the axis code ('P', 'I', 'L'), and writing NIfTI.
 
 Reading only flips and transposes: every voxel keeps its value and its RAS world position. NIfTI
-goes through nibabel, everything else (MetaImage, NRRD, a folder with one DICOM series) through
-SimpleITK. Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
+goes through nibabel, DICOM through pydicom and SimpleITK, MetaImage and NRRD through SimpleITK.
+Whatever is wrong with a file is an :class:`~tf_lungreg.errors.InputError`.
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +19,16 @@ import numpy as np
 from nibabel import orientations
 
 from tf_lungreg import geometry
+from tf_lungreg.data.dicom import is_dicom, open_dicom
 from tf_lungreg.data.itk import open_itk
-from tf_lungreg.data.nifti import write_nifti
-from tf_lungreg.data.source import DEFLATE_LIMIT, Source, check_size, checked_shape
+from tf_lungreg.data.memory import check_memory
+from tf_lungreg.data.nifti import NIFTI_ENDINGS, NIFTI_FRAMES, open_nifti, write_nifti
+from tf_lungreg.data.source import Source
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import AXIS_CODES, Frame
 
+_BYTES_TO_READ = 12  # a voxel: as stored, as float32, and what decoding and checking take
 _GRID_TOLERANCE = 0.01  # voxels; headers that went through other programs are rounded
 
 
@@ -36,7 +37,7 @@ class Volume:
     """A 3D image or mask and where it lies.
 
     Attributes:
-        data: (D, H, W), float32 for images, bool for masks.
+        data: (D, H, W), float32 for images, bool for masks, the file's own type for labels.
         frame: the voxel grid, RAS mm.
         path: the file it came from, for messages.
     """
@@ -47,48 +48,61 @@ class Volume:
 
 
 def load_volume(
-    path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
+    path: str | os.PathLike,
+    axis_codes: tuple[str, str, str] | None = AXIS_CODES,
+    exact: bool = False,
+    nifti_frame: str = "sform",
 ) -> Volume:
     """Reads a 3D image as float32, with the file's intensity scaling applied.
 
     Args:
-        path: a .nii or .nii.gz file, a file that SimpleITK reads, or a folder with one DICOM
-            series. A fourth axis of length 1 is dropped.
+        path: a .nii or .nii.gz file, an .hdr/.img pair of NIfTI, a .mha, .mhd, .nrrd or .nhdr
+            file, a folder with one DICOM series, or a multi-frame DICOM file. A fourth axis of
+            length 1 is dropped.
         axis_codes: where the array's axes point; None keeps the file's own order.
+        exact: keep integers, and float64, as they are stored: float32 has no whole numbers
+            between 2**24 and 2**24 + 2, and labels may be larger.
+        nifti_frame: which place of a NIfTI file counts where it states two, ``"sform"`` or
+            ``"qform"``; warns where they differ.
 
     Raises:
         MissingFileError: there is no such file.
         InputError: the file is damaged or no scalar 3D image, an axis has fewer than two voxels,
             the header's affine is sheared or singular, or a voxel is NaN or infinite.
     """
-    source = _open(Path(path))
+    source = _open(Path(path), nifti_frame)
     with _as_input_error(path), np.errstate(all="ignore"):
-        data = np.asarray(source.read(), dtype=np.float32).reshape(source.shape)
+        data = source.read(exact).reshape(source.shape)
+        if axis_codes is not None:
+            orientation = geometry.to_axis_codes(source.affine, axis_codes)
+            data = orientations.apply_orientation(data, orientation)
+        # Order and type change at once: a large image is there twice, not three times.
+        data = np.array(data, dtype=_native(data.dtype) if exact else np.float32, order="C")
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
         raise InputError(
             f"{path}: {bad} of {data.size} voxels are NaN or infinite; replace them with numbers."
         )
-    if axis_codes is not None:
-        orientation = geometry.to_axis_codes(source.affine, axis_codes)
-        data = orientations.apply_orientation(data, orientation)
-    return Volume(np.array(data, order="C"), _frame(source, axis_codes), str(path))
+    return Volume(data, _frame(source, axis_codes), str(path))
 
 
-def load_mask(path: str | os.PathLike, like: Volume | None = None) -> Volume:
+def load_mask(
+    path: str | os.PathLike, like: Volume | None = None, nifti_frame: str = "sform"
+) -> Volume:
     """Reads a mask as bool: inside is where the value is above 0.5.
 
     Args:
         path: as in :func:`load_volume`.
         like: the image that the mask belongs to, whose grid it must have; the mask's array takes
             the order of the image's axes.
+        nifti_frame: as in :func:`load_volume`.
 
     Raises:
         MissingFileError: there is no such file.
         InputError: as :func:`load_volume`; or the mask is empty, or on another grid than ``like``.
     """
     codes = AXIS_CODES if like is None else orientations.aff2axcodes(like.frame.affine)
-    volume = load_volume(path, codes)
+    volume = load_volume(path, codes, nifti_frame=nifti_frame)
     data = volume.data > 0.5
     if not data.any():
         raise InputError(f"{path}: the mask is empty; at least one voxel above 0.5 is needed.")
@@ -103,19 +117,22 @@ def load_mask(path: str | os.PathLike, like: Volume | None = None) -> Volume:
 
 
 def load_header(
-    path: str | os.PathLike, axis_codes: tuple[str, str, str] | None = AXIS_CODES
+    path: str | os.PathLike,
+    axis_codes: tuple[str, str, str] | None = AXIS_CODES,
+    nifti_frame: str = "sform",
 ) -> Frame:
-    """The grid that :func:`load_volume` would return, without its voxels (DICOM is read whole).
+    """The grid that :func:`load_volume` would return, without its voxels.
 
     Args:
         path: as for :func:`load_volume`.
         axis_codes: as for :func:`load_volume`.
+        nifti_frame: as for :func:`load_volume`.
 
     Raises:
         MissingFileError: there is no such file.
         InputError: as :func:`load_volume`, as far as the header tells.
     """
-    return _frame(_open(Path(path)), axis_codes)
+    return _frame(_open(Path(path), nifti_frame), axis_codes)
 
 
 def check_image_name(path: str | os.PathLike) -> None:
@@ -174,22 +191,31 @@ def _as_input_error(path) -> Iterator[None]:
     except USER_ERRORS:
         raise
     except Exception as error:  # readers raise anything: zlib.error, EOFError, MemoryError, ...
-        # ITK's messages are many lines; the last says what happened, but for a stale errno.
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        lines = [line for line in lines if not line.startswith("Reason:")]
-        reason = lines[-1].strip() if lines else type(error).__name__
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise InputError(
             f"{path}: not a readable image ({reason}); a whole, undamaged 3D image is needed."
         ) from error
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, nifti_frame: str) -> Source:
     """Reads and checks the header."""
+    if nifti_frame not in NIFTI_FRAMES:
+        raise InputError(f"nifti_frame: 'sform' or 'qform' is needed, not {nifti_frame!r}.")
     if not path.exists():
         raise MissingFileError(f"{path}: no such file; an image is needed.")
     with _as_input_error(path):
-        source = _open_nifti(path) if _is_nifti(path) else open_itk(path)
+        if not _is_nifti(path) and (path.is_dir() or is_dicom(path)):
+            source = open_dicom(path)
+        elif path.name.lower().endswith(NIFTI_ENDINGS):
+            source = open_nifti(path, nifti_frame)
+        else:
+            source = open_itk(path)
     geometry.check_affine(source.affine, str(path))
+    check_memory(
+        f"{path}: an image of {' x '.join(map(str, source.shape))} voxels",
+        math.prod(source.shape) * _BYTES_TO_READ,
+        "crop the image, or sample it on larger voxels",
+    )
     return source
 
 
@@ -197,40 +223,9 @@ def _is_nifti(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz")) and not path.is_dir()
 
 
-def _open_nifti(path: Path) -> Source:
-    with nib.imageglobals.LoggingOutputSuppressor():  # what matters of it is said below
-        image = nib.load(path)
-    dtype, header = image.get_data_dtype(), image.header
-    kind = {"c": "complex", "V": "RGB"}.get(dtype.kind)
-    shape = checked_shape(path, image.shape, kind)
-    compressed = path.name.lower().endswith(".gz")
-    check_size(path, math.prod(shape) * dtype.itemsize, DEFLATE_LIMIT if compressed else 1)
-    if header["sform_code"] == 0 and (_stored_sizes(path, type(header), compressed) == 0).any():
-        raise InputError(
-            f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
-        )
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        warnings.warn(
-            f"{path}: the header has no orientation (sform and qform codes are 0); "
-            f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",
-            stacklevel=4,
-        )
-
-    def read() -> np.ndarray:
-        with (gzip.open if compressed else open)(path, "rb") as stream:
-            # A copy, so that the array does not stay mapped to the file.
-            data = np.array(type(image).from_stream(stream).get_fdata(dtype=np.float32))
-            while stream.read(1 << 24):  # gzip tests its checksum only at the end of the file
-                pass
-        return data
-
-    return Source(shape, image.affine, read)
-
-
-def _stored_sizes(path: Path, header: type, compressed: bool) -> np.ndarray:
-    """The voxel sizes as they are in the file, (3,): on loading nibabel puts 1 for 0."""
-    with (gzip.open if compressed else open)(path, "rb") as stream:
-        return header.from_fileobj(stream, check=False)["pixdim"][1:4]
+def _native(dtype: np.dtype) -> np.dtype:
+    """The type in this machine's byte order, of at most 64 bits."""
+    return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
 
 def _frame(source: Source, axis_codes) -> Frame:

@@ -1,4 +1,4 @@
-"""Reading what SimpleITK reads: MetaImage, NRRD and others, and a folder with one DICOM series."""
+"""MetaImage and NRRD, read by SimpleITK. Other formats do not say where an image lies."""
 
 from __future__ import annotations
 
@@ -11,34 +11,50 @@ import numpy as np
 import SimpleITK as sitk
 
 from tf_lungreg import geometry
-from tf_lungreg.data.source import DEFLATE_LIMIT, Source, check_size, checked_shape
+from tf_lungreg.data.itk_headers import check_meta_header, check_nrrd_header
+from tf_lungreg.data.source import Source, check_size, checked_shape
 from tf_lungreg.errors import InputError
 
-_SINGLE_FILE_FORMATS = (".mha", ".nrrd")  # the ITK formats with header and voxels in one file
-_SLICE_TOLERANCE = 0.1  # slice distances; positions in DICOM are rounded
+# Ending → ITK's reader, and the check of the header before it.
+_FORMATS = {
+    **dict.fromkeys((".mha", ".mhd"), ("MetaImageIO", check_meta_header)),
+    **dict.fromkeys((".nrrd", ".nhdr"), ("NrrdImageIO", check_nrrd_header)),
+}
 
 
 def open_itk(path: Path) -> Source:
-    """Reads and checks the header of a file, or a whole DICOM series."""
-    if path.is_dir():
-        with _no_warnings():
-            header = _read_series(path)
-    else:
-        header = sitk.ImageFileReader()
-        header.SetFileName(str(path))
+    """Reads and checks the header of a file.
+
+    Raises:
+        InputError: another format, no scalar 3D image, or fewer voxels in the file than the header
+            asks for.
+        MissingFileError: the file with the voxels is missing.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(
+            f"{path}: not a readable image; NIfTI, MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr) or "
+            "DICOM is needed. Other formats do not say where the image lies."
+        )
+    reader, check_header = _FORMATS[path.suffix.lower()]
+    voxels = check_header(path)
+    header = sitk.ImageFileReader()
+    header.SetImageIO(reader)
+    header.SetFileName(str(path))
+    with _damage_as_error(path):
         header.ReadImageInformation()
     pixel = sitk.GetPixelIDValueAsString(header.GetPixelID())  # such as "16-bit signed integer"
     kind = "complex" if "complex" in pixel else "RGB or vector" if "vector" in pixel else None
     shape = checked_shape(path, header.GetSize(), kind)
-    if path.suffix.lower() in _SINGLE_FILE_FORMATS:
-        check_size(path, math.prod(shape) * int(pixel.split("-bit")[0]) // 8, DEFLATE_LIMIT)
+    needed = math.prod(shape) * int(pixel.split("-bit")[0]) // 8
+    check_size(path, needed, voxels.ratio * voxels.path.stat().st_size)
     axes = np.reshape(header.GetDirection(), (header.GetDimension(),) * 2)[:3, :3]
     affine = np.eye(4)
     affine[:3, :3] = geometry.ras_to_lps((axes * np.array(header.GetSpacing()[:3])).T).T
     affine[:3, 3] = geometry.ras_to_lps(np.array(header.GetOrigin()[:3]))
 
-    def read() -> np.ndarray:
-        image = header if path.is_dir() else header.Execute()
+    def read(exact: bool) -> np.ndarray:
+        with _damage_as_error(path):
+            image = header.Execute()
         # SimpleITK's arrays are in the order z, y, x; transposed they are in the file's.
         return sitk.GetArrayFromImage(image).T
 
@@ -46,38 +62,23 @@ def open_itk(path: Path) -> Source:
 
 
 @contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Keeps ITK from printing what :func:`_read_series` checks and says in one line itself."""
+def _damage_as_error(path: Path) -> Iterator[None]:
+    """ITK's messages quote the header, which may be of a file that the user must not see."""
+    try:
+        with quiet():
+            yield
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: not a readable image; it is truncated or damaged, a whole file is needed."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps ITK from printing what the readers check and say in one line themselves."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-
-
-def _read_series(folder: Path) -> sitk.Image:
-    """Reads the one DICOM series of a folder."""
-    reader = sitk.ImageSeriesReader()
-    series = reader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        raise InputError(
-            f"{folder}: {len(series)} DICOM series found in the folder; exactly one is needed."
-        )
-    files = reader.GetGDCMSeriesFileNames(str(folder), series[0])
-    reader.SetFileNames(files)
-    image = reader.Execute()
-    # SimpleITK takes an even, upright stack for granted: a gap or a tilted gantry goes unsaid.
-    slices = sitk.ImageFileReader()
-    offset = 0.0
-    for k, file in enumerate(files):
-        slices.SetFileName(file)
-        slices.ReadImageInformation()
-        expected = image.TransformIndexToPhysicalPoint((0, 0, k))
-        offset = max(offset, math.dist(expected, slices.GetOrigin()[:3]))
-    if offset > _SLICE_TOLERANCE * image.GetSpacing()[2]:
-        raise InputError(
-            f"{folder}: the DICOM slices are up to {offset:.3g} mm from where an even stack has "
-            "them (one missing or doubled, or a tilted gantry); a complete, upright one is needed."
-        )
-    return image

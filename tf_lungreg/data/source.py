@@ -20,12 +20,13 @@ class Source:
     Attributes:
         shape: of the voxels.
         affine: (4, 4) from voxel coordinates to RAS mm.
-        read: gives the voxels, of that shape.
+        read: gives the voxels, of that shape: rescaled, exactly as numbers of the file's own type
+            where ``exact``, otherwise of any type that float32 can hold.
     """
 
     shape: tuple[int, ...]
     affine: np.ndarray
-    read: Callable[[], np.ndarray]
+    read: Callable[[bool], np.ndarray]
 
 
 def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
@@ -51,16 +52,16 @@ def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
     return shape
 
 
-def check_size(path: Path, needed: int, ratio: int) -> None:
+def check_size(path: Path, needed: int, held: int) -> None:
     """Refuses a header that claims more bytes than the file can hold, before they are allocated.
 
     Args:
         path: the file.
         needed: bytes of all voxels.
-        ratio: the most bytes of voxels that a byte of the file can stand for.
+        held: the most bytes of voxels that the file can hold.
     """
-    if needed > ratio * path.stat().st_size:
+    if needed > held:
         raise InputError(
-            f"{path}: the header asks for {needed} bytes of voxels, the file has only "
-            f"{path.stat().st_size}; it is truncated or damaged, a whole file is needed."
+            f"{path}: the header asks for {needed} bytes of voxels, the file can hold {held} at "
+            "most; it is truncated or damaged, a whole file is needed."
         )

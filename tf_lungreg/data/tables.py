@@ -197,17 +197,18 @@ def _delimiter(path: Path) -> str:
 
 
 def _check_columns(path: Path, columns: list[str], required: Sequence[str]) -> None:
-    doubled = sorted({column for column in columns if columns.count(column) > 1})
-    if doubled:
-        raise InputError(f"{path}: the column {doubled[0]!r} appears twice; once is needed.")
     missing = [column for column in required if column not in columns]
     if missing:
         _check_separator(path, columns, required)
+        # The header is not repeated: whoever names the file may have no right to read it.
         raise InputError(
-            f"{path}: no column {', '.join(map(repr, missing))}; the header has "
-            f"{', '.join(map(repr, columns))}. Needed: {', '.join(map(repr, required))}, "
+            f"{path}: no column {', '.join(map(repr, missing))} among the {len(columns)} of its "
+            f"header. Needed: {', '.join(map(repr, required))}, in small letters and "
             f"separated by {_SEPARATORS[_delimiter(path)]}."
         )
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    if doubled:
+        raise InputError(f"{path}: the column {doubled[0]!r} appears twice; once is needed.")
 
 
 def _check_separator(path: Path, columns: list[str], required: Sequence[str]) -> None:

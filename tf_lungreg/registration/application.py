@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
 import numpy as np
 
 from tf_lungreg.data.io import check_image_name, load_header, load_volume, save_volume
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.tables import read_landmark_rows, read_landmarks, write_table
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
@@ -16,6 +18,7 @@ from tf_lungreg.registration.field import DisplacementField
 from tf_lungreg.registration.inversion import invert_field, invert_points, warn_of_residual
 from tf_lungreg.registration.transform_files import read_displacement
 
+_BYTES_OF_RESULT = 16  # a voxel: sampled, as the type that is stored, and as checks compare them
 _PROBES = 17  # points along an axis that are tried
 
 
@@ -27,6 +30,8 @@ def apply_to_image(
     interpolation: str = "linear",
     inverse: bool = False,
     overwrite: bool = False,
+    outside: float | None = None,
+    nifti_frame: str = "sform",
 ) -> None:
     """Warps an image of the moving space, or with ``inverse`` one of the fixed space.
 
@@ -38,6 +43,9 @@ def apply_to_image(
         interpolation: ``"linear"``, ``"nearest"`` or ``"cubic"``.
         inverse: use the transform moving → fixed; warns where there is none.
         overwrite: whether ``out`` may be replaced.
+        outside: the value of voxels that come from outside the image; by default 0 with
+            ``"nearest"``, otherwise the image's smallest value.
+        nifti_frame: see :func:`tf_lungreg.data.io.load_volume`; of image and reference.
 
     Raises:
         MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
@@ -45,14 +53,21 @@ def apply_to_image(
     """
     check_image_name(out)
     check_new_file(out, overwrite)
-    grid = None if reference is None else load_header(reference, axis_codes=None)
-    volume = load_volume(image, axis_codes=None)
+    grid = None if reference is None else load_header(reference, None, nifti_frame)
+    volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
     field = read_displacement(transform)
+    size = field.frame.shape if grid is None else grid.shape
+    check_memory(
+        f"{transform if reference is None else reference}: a result of "
+        f"{' x '.join(map(str, size))} voxels",
+        _BYTES_OF_RESULT * math.prod(size),
+        "choose a --reference of larger voxels",
+    )
     if inverse:
         field = invert_field(field, field.frame if grid is None else grid)
         grid = None
     _check_reach(field, volume.frame, field.frame if grid is None else grid, image)
-    warped = field.apply(volume, interpolation, grid)
+    warped = field.apply(volume, interpolation, grid, outside)
     data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
     save_volume(out, data, warped.frame, overwrite)
 
@@ -131,10 +146,10 @@ def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
 
 def _as_labels(data: np.ndarray) -> np.ndarray:
     """Whole numbers as the smallest integer type that programs commonly read."""
-    if not np.array_equal(data, np.round(data)):
+    if not (np.isfinite(data).all() and np.array_equal(data, np.round(data))):
         return data
-    low, high = data.min(), data.max()
-    for dtype in (np.uint8, np.int16, np.int32):
+    low, high = int(data.min()), int(data.max())
+    for dtype in (np.uint8, np.int16, np.int32, np.uint32, np.int64, np.uint64):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return data.astype(dtype)
     return data

@@ -62,11 +62,13 @@ class DisplacementField:
             image: an image, mask or label map, on any grid.
             interpolation: ``"linear"``, ``"nearest"`` for labels, or ``"cubic"``.
             reference: the grid of the result; by default the field's.
-            outside: the value of points outside the image; by default the image's smallest.
+            outside: the value of points outside the image; by default 0, no label, with
+                ``"nearest"``, and otherwise the image's smallest value.
 
         Returns:
-            The volume on the grid of ``reference``; a mask stays one and is always sampled with
-            ``"nearest"``.
+            The volume on the grid of ``reference``. A mask stays one and is always sampled with
+            ``"nearest"``. Integers stay integers with ``"nearest"``, of a larger type where
+            ``outside`` needs it, and become float32 otherwise.
 
         Raises:
             InputError: an unknown interpolation.
@@ -75,9 +77,15 @@ class DisplacementField:
         mask = image.data.dtype == bool
         if mask:
             interpolation, data, outside = "nearest", image.data.view(np.uint8), 0
+        elif interpolation == "nearest":
+            outside = 0 if outside is None else outside
+            data = _that_holds(outside, image.data)
         else:
             data = image.data
-        sampler = Sampler(data, interpolation, data.min() if outside is None else outside)
+            if data.dtype.kind in "iu":  # or else the samples would be cut to whole numbers
+                data = data.astype(np.float32)
+            outside = data.min() if outside is None else outside
+        sampler = Sampler(data, interpolation, outside)
         to_voxel = np.linalg.inv(image.frame.affine)
         out = np.empty(frame.shape, data.dtype)
 
@@ -118,3 +126,12 @@ class DisplacementField:
         else:
             points += self.at(points)
         return points
+
+
+def _that_holds(value: float, data: np.ndarray) -> np.ndarray:
+    """The data, of a type that can also hold a value."""
+    if data.dtype.kind not in "iu":
+        return data
+    whole = float(value).is_integer()
+    needed = np.min_scalar_type(int(value)) if whole else np.float64
+    return data.astype(np.result_type(data.dtype, needed), copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from dataclasses import asdict, dataclass
@@ -11,12 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.tables import match_landmarks, read_landmarks
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import check_name
 from tf_lungreg.geometry import Frame, apply_affine
 from tf_lungreg.registration.lung_mask import lung_mask
 from tf_lungreg.registration.sampling import is_inside
+
+# A voxel, measured: both images, of the fixed grid the field, the warped image, the Jacobian.
+_BYTES_FIXED, _BYTES_MOVING = 40, 8
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,18 @@ class PairFiles:
         """The files that there are, by name."""
         return {name: path for name, path in asdict(self).items() if path is not None}
 
-    def check(self, coordinates: str = "ras") -> None:
+    def check(self, coordinates: str = "ras", nifti_frame: str = "sform") -> None:
         """Reads headers and tables, to find most mistakes before anything slow.
 
         Warns of landmarks outside their image.
 
         Args:
             coordinates: of the landmark tables, ``"ras"`` or ``"lps"``.
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
 
         Raises:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
-                only, or the images do not overlap.
+                only, or the images do not overlap or are too large for the memory.
         """
         for name, path in self.given().items():
             if not os.fspath(path):
@@ -64,24 +70,39 @@ class PairFiles:
         if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
             raise InputError("landmarks: the tables of both images are needed, or none.")
         files = self.given()
-        frames = {n: load_header(path) for n, path in files.items() if "landmarks" not in n}
+        images = {name: path for name, path in files.items() if "landmarks" not in name}
+        frames = {n: load_header(path, nifti_frame=nifti_frame) for n, path in images.items()}
         _check_overlap(self, frames["fixed"], frames["moving"])
+        _check_room(self, frames["fixed"], frames["moving"])
         landmarks = self.read_landmarks(coordinates)
         if landmarks is not None:
             self._warn_of_outside(landmarks, frames, coordinates)
 
-    def read_images(self) -> tuple[Volume, Volume]:
-        """The fixed and the moving image, in the order of the files' axes."""
-        return tuple(load_volume(path, axis_codes=None) for path in (self.fixed, self.moving))
+    def read_images(self, nifti_frame: str = "sform") -> tuple[Volume, Volume]:
+        """The fixed and the moving image, in the order of the files' axes.
+
+        Args:
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+        """
+        return tuple(
+            load_volume(path, axis_codes=None, nifti_frame=nifti_frame)
+            for path in (self.fixed, self.moving)
+        )
 
     def read_masks(
-        self, images: tuple[Volume, Volume], automatic: bool
+        self, images: tuple[Volume, Volume], automatic: bool, nifti_frame: str = "sform"
     ) -> tuple[Volume | None, Volume | None]:
-        """The masks of both images; ``automatic`` makes those that are not given."""
+        """The masks of both images.
+
+        Args:
+            images: of :meth:`read_images`.
+            automatic: make the masks that are not given.
+            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+        """
 
         def read(path, image):
             if path is not None:
-                return load_mask(path, like=image)
+                return load_mask(path, like=image, nifti_frame=nifti_frame)
             return lung_mask(image) if automatic else None
 
         fixed, moving = images
@@ -138,6 +159,16 @@ def count_outside(points: np.ndarray, frame: Frame) -> int:
     """
     voxels = apply_affine(np.linalg.inv(frame.affine), points)
     return int(np.count_nonzero(~is_inside(voxels.T, frame.shape)))
+
+
+def _check_room(files: PairFiles, fixed: Frame, moving: Frame) -> None:
+    """Refuses images whose results would not fit into the memory."""
+    sizes = " and ".join(" x ".join(map(str, frame.shape)) for frame in (fixed, moving))
+    check_memory(
+        f"{files.fixed} and {files.moving}: images of {sizes} voxels",
+        _BYTES_FIXED * math.prod(fixed.shape) + _BYTES_MOVING * math.prod(moving.shape),
+        "crop the images, or sample them on larger voxels",
+    )
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

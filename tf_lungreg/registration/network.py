@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,18 @@ import tensorflow as tf
 
 from tf_lungreg import ops
 from tf_lungreg.data.io import Volume
+from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.preprocessing import Window, to_network
 from tf_lungreg.evaluation import register_arrays
 from tf_lungreg.export import ExportedModel
-from tf_lungreg.geometry import network_frame
+from tf_lungreg.geometry import Frame, network_frame
 from tf_lungreg.registration.parallel import at_once
 from tf_lungreg.registration.transform import WorldTransform, world_transform
+
+# Bytes a voxel of the grid, of a pass as a whole, measured (docs/benchmarks.md, Growth): of the
+# paper's network, and of the smallest one, which bounds all others from below.
+_BYTES_OF_PASS = {"paper": 3400}
+_BYTES_OF_SMALLEST = 150
 
 NO_MODEL = "none"  # in place of a model: the identity, to be refined
 
@@ -42,7 +49,12 @@ class NetworkPass:
 
 
 def run_network(
-    model: ExportedModel, fixed: Volume, moving: Volume, window: Window = "auto", init="center"
+    model: ExportedModel,
+    fixed: Volume,
+    moving: Volume,
+    window: Window = "auto",
+    init: str = "center",
+    whole: bool = True,
 ) -> NetworkPass:
     """Registers two volumes on the fixed one's whole extent at the model's spacing.
 
@@ -53,9 +65,11 @@ def run_network(
         moving: on any grid.
         window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
         init: see :func:`tf_lungreg.geometry.network_frame`.
+        whole: whether the model runs at once, not slab by slab.
 
     Raises:
-        InputError: the window or ``init`` is none, or an image is constant.
+        InputError: the window or ``init`` is none, an image is constant, or the model's grid over
+            the fixed image does not fit into the memory.
     """
     settings = model.card["settings"]
     frames = network_frame(
@@ -66,6 +80,7 @@ def run_network(
         margin=settings.get("margin", 0),
         voxels=settings.get("voxels"),
     )
+    _check_room(model, frames[0], fixed.path, whole)
     seen = at_once(
         lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
     )
@@ -79,6 +94,22 @@ def run_network(
         spatial_gradients=gradients[0].numpy(),
         transform=world_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
         spacing=frames[0].spacing.round(6).tolist(),
+    )
+
+
+def _check_room(model, frame: Frame, name: str, whole: bool) -> None:
+    """Refuses a grid that the memory cannot hold: a header may state any size in mm."""
+    needed = _BYTES_OF_SMALLEST
+    here = isinstance(model, ExportedModel) and not tf.config.list_physical_devices("GPU")
+    if whole and here:
+        needed = _BYTES_OF_PASS.get(model.card["settings"].get("preset"), needed)
+    shape, spacing = (
+        " x ".join(map(str, values)) for values in (frame.shape, frame.spacing.round(2))
+    )
+    check_memory(
+        f"{name}: the network's grid over the image has {shape} voxels of {spacing} mm",
+        math.prod(frame.shape) * needed,
+        "crop the image, correct the voxel size in its header, or run the network with --memory",
     )
 
 

@@ -87,8 +87,8 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine`` and
-            ``memory`` of :func:`~tf_lungreg.registration.pipeline.register`.
+        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine``, ``memory`` and
+            ``nifti_frame`` of :func:`~tf_lungreg.registration.pipeline.register`.
 
     Returns:
         The names of the pairs that failed, and why.

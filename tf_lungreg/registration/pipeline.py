@@ -43,6 +43,7 @@ def register(
     init: str = "center",
     refine: int = 0,
     memory: float | None = None,
+    nifti_frame: str = "sform",
 ) -> RegistrationResult:
     """Registers two images of any size, spacing and orientation in their own space.
 
@@ -66,6 +67,8 @@ def register(
             :func:`tf_lungreg.registration.refinement.refine`; 0 for none.
         memory: GB for the network's maps: it runs layer by layer in slabs, see
             :func:`tf_lungreg.models.slabs.run_in_slabs`. By default it runs as a whole.
+        nifti_frame: which place counts of NIfTI files that state two, see
+            :func:`tf_lungreg.data.io.load_volume`.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
@@ -75,7 +78,7 @@ def register(
     check_refine(refine)
     check_memory(memory)
     files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
-    files.check(coordinates)
+    files.check(coordinates, nifti_frame)
     clock = _Clock()
     with clock.stage("model"):
         if model is None or isinstance(model, (str, os.PathLike)):
@@ -83,10 +86,10 @@ def register(
         if memory is not None:
             model = in_slabs(model, memory)
     with clock.stage("reading"):
-        images = files.read_images()
-        masks = files.read_masks(images, automatic=mask == "auto")
+        images = files.read_images(nifti_frame)
+        masks = files.read_masks(images, mask == "auto", nifti_frame)
     with clock.stage("network"):
-        seen = run_network(model, *images, window, init)
+        seen = run_network(model, *images, window, init, whole=memory is None)
     refinement = None
     if refine:
         with clock.stage("refinement"):
@@ -106,6 +109,7 @@ def register(
             "coordinates": coordinates,
             "refine": refine,
             "memory": memory,
+            "nifti_frame": nifti_frame,
             "initial_translation_ras": seen.transform.translation.tolist(),
             "network_shape": list(seen.fixed.shape),
             "network_spacing": seen.spacing,

@@ -16,7 +16,7 @@ METRICS = "metrics.json"
 # The settings that change a result, with their defaults; ``memory`` changes none.
 _DECISIVE = {
     **{"window": "auto", "init": "center", "mask": None, "refine": 0},
-    **{"coordinates": "ras", "nifti_frame": None},
+    **{"coordinates": "ras", "nifti_frame": "sform"},
 }
 
 

@@ -72,12 +72,14 @@ class RegistrationResult:
 
         Args:
             image: a file or a volume, on any grid.
-            interpolation: ``"linear"``, ``"nearest"`` for labels, or ``"cubic"``.
+            interpolation: ``"linear"``, ``"nearest"`` for labels (outside the map they are 0), or
+                ``"cubic"``.
 
         Raises:
             MissingFileError, InputError: the file cannot be used, or an unknown interpolation.
         """
-        volume = image if isinstance(image, Volume) else load_volume(image)
+        exact = interpolation == "nearest"
+        volume = image if isinstance(image, Volume) else load_volume(image, exact=exact)
         return self.displacement.apply(volume, interpolation)
 
     def map_points(self, points: np.ndarray) -> np.ndarray:

@@ -60,13 +60,20 @@ class Sampler:
             (...), of the data's type; float32 for a cubic spline.
         """
         flat = np.moveaxis(coordinates, -1, 0).reshape(3, -1)
-        where = flat + _NUDGE if self._order == 0 else flat
-        out = ndimage.map_coordinates(
-            self._data, where, order=self._order, mode=self._mode, prefilter=False
-        )
+        if self._order == 0:
+            out = self._nearest(flat)
+        else:
+            out = ndimage.map_coordinates(
+                self._data, flat, order=self._order, mode=self._mode, prefilter=False
+            )
         if self._outside is not None:
             out[~is_inside(flat, self._shape)] = self._outside
         return out.reshape(coordinates.shape[:-1])
+
+    def _nearest(self, flat: np.ndarray) -> np.ndarray:
+        """The nearest voxels; scipy's samples go through float64, too short for large labels."""
+        index = np.floor(flat + (0.5 + _NUDGE))
+        return self._data[tuple(np.clip(index, 0, self._shape - 1).astype(np.intp))]
 
 
 def is_inside(coordinates: np.ndarray, shape: np.ndarray) -> np.ndarray:

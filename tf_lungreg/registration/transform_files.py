@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.data.nifti import write_nifti
-from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.data.memory import check_memory
+from tf_lungreg.data.nifti import check_voxels, nifti_affine, write_nifti
+from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.geometry import Frame, check_affine, ras_to_lps
 from tf_lungreg.registration.field import DisplacementField
@@ -18,6 +20,8 @@ from tf_lungreg.registration.field import DisplacementField
 # ITK takes the vectors of this one as they are, LPS. Those of 1006 (NIFTI_INTENT_DISPVECT) it
 # would turn from RAS.
 VECTOR_INTENT = 1007
+
+_BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other signs
 
 _SIGNS = ras_to_lps(np.ones(3))
 
@@ -55,7 +59,17 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
         image = nib.load(path)
         shape, intent = image.shape, int(image.header["intent_code"])
         right = len(shape) == 5 and shape[3:] == (1, 3) and intent == VECTOR_INTENT
+        if right:
+            check_voxels(path, image)
+            size = " x ".join(map(str, shape[:3]))
+            check_memory(
+                f"{path}: a displacement field of {size} voxels",
+                math.prod(shape) * _BYTES_TO_READ,
+                "sample the field on larger voxels",
+            )
         data = image.get_fdata(dtype=np.float32) if right else None
+    except USER_ERRORS:
+        raise
     except Exception as error:  # nibabel and zlib raise anything on a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -67,11 +81,12 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
             f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
             f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
         )
-    check_affine(image.affine, str(path))
+    affine = nifti_affine(image, path)
+    check_affine(affine, str(path))
     if not np.isfinite(data).all():
         raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
     vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
-    return DisplacementField(vectors, Frame(shape[:3], image.affine))
+    return DisplacementField(vectors, Frame(shape[:3], affine))
 
 
 def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
