@@ -21,7 +21,7 @@ from tf_lungreg.data.synthetic.bodies import (
     picture,
     sample,
 )
-from tf_lungreg.data.synthetic.deformation import rotation, smooth_field
+from tf_lungreg.data.synthetic.deformation import random_sliding, rotation, smooth_field
 
 SPACINGS = (2.0, 4.5)  # mm, smallest and largest voxel
 _BODY = 30.0  # intensity above which there is tissue
@@ -75,7 +75,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
     displaced = points + _displacement(rng, shape, spacing)
     if rng.random() < 0.5:
         outside = sample(bodies.distance[number].astype(np.float32), to_body(points), IMAGE_STEP)
-        displaced += _sliding(rng, shape, spacing, outside)
+        displaced += random_sliding(rng, shape, spacing, outside)
     in_body = to_body(displaced)
     moved = in_body + sample(to_moving, in_body, MOTION_STEP) if breathing else in_body
     truth = (((moved - center) @ turn) / zoom) @ matrix.T
@@ -128,20 +128,6 @@ def _displacement(rng, shape, spacing):
         smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0, 1))
         for knots, sigma in scales
     )
-
-
-def _sliding(rng, shape, spacing, distance):
-    """A motion of the lungs that ends within 2 to 20 mm outside them, mm.
-
-    Args:
-        rng: random generator.
-        shape: (D, H, W).
-        spacing: mm.
-        distance: to the lungs' surface, mm.
-    """
-    fall = rng.uniform(2, 20)
-    motion = rng.normal(0, 5, 3) + smooth_field(rng, shape, spacing, 110, 5 * rng.random())
-    return np.exp(-((np.maximum(distance, 0) / fall) ** 2))[..., np.newaxis] * motion
 
 
 def _blur(rng, image):

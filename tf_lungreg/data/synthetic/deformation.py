@@ -48,6 +48,20 @@ def random_displacement(rng, shape, spacing) -> np.ndarray:
     )
 
 
+def random_sliding(rng, shape, spacing, distance: np.ndarray) -> np.ndarray:
+    """A motion of the lungs that ends within 2 to 20 mm outside them, (D, H, W, 3) mm.
+
+    Args:
+        rng: a generator of numpy's.
+        shape: (D, H, W).
+        spacing: voxel size in mm along D, H, W.
+        distance: to the lungs' surface, mm.
+    """
+    fall = rng.uniform(2, 20)
+    motion = rng.normal(0, 5, 3) + smooth_field(rng, shape, spacing, 110, 5 * rng.random())
+    return np.exp(-((np.maximum(distance, 0) / fall) ** 2))[..., np.newaxis] * motion
+
+
 def smooth_field(rng, shape, spacing, knots: float, sigma: float, channels: int = 3) -> np.ndarray:
     """Cubic B-splines with normal coefficients.
 

@@ -8,10 +8,16 @@ import numpy as np
 
 from tf_lungreg.data.synthetic.appearance import acquire, random_contrast
 from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, picture, sample
-from tf_lungreg.data.synthetic.deformation import random_affine, random_displacement, rotation
+from tf_lungreg.data.synthetic.deformation import (
+    random_affine,
+    random_displacement,
+    random_sliding,
+    rotation,
+)
 
 _BODY = 30.0  # intensity above which there is tissue
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
+_SLIDING = 0.4  # share of pairs in which the lungs move along the chest wall
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,11 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
     points = np.clip(everywhere, -half, half)
 
     displaced = points + random_displacement(rng, shape, spacing)
+    if rng.random() < _SLIDING:
+        outside = sample(
+            bodies.distance[number].astype(np.float32), view.to_body(points), IMAGE_STEP
+        )
+        displaced += random_sliding(rng, shape, spacing, outside)
     matrix, translation = random_affine(rng)
     motions = bodies.exhale[number], bodies.inhale[number]
     to_moving, to_fixed = motions[::-1] if rng.random() < 0.4 else motions
