@@ -218,3 +218,17 @@ def test_a_lock_keeps_other_processes_out_until_it_ends(tmp_path, running):
     other.kill()
     with locked(tmp_path / "run", wait=True):
         assert names_in(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_stays_and_its_file_is_written(tmp_path, dangling):
+    target, link = tmp_path / "elsewhere" / "target.txt", tmp_path / "link.txt"
+    target.parent.mkdir()
+    if not dangling:
+        target.write_text("old")
+    link.symlink_to(target)
+    with replacing(link, overwrite=not dangling) as temporary:
+        assert temporary.parent == target.parent
+        temporary.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
+    assert os.listdir(target.parent) == ["target.txt"]

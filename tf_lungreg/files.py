@@ -80,7 +80,8 @@ def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
 def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]:
     """Gives a temporary name beside ``path``, which takes its name when the block ends well.
 
-    The temporary name keeps the ending, which some writers look at.
+    The temporary name keeps the ending, which some writers look at. A symbolic link stays, and the
+    file that it leads to is written.
 
     Raises:
         InputError: the file exists and ``overwrite`` is false, or it cannot be written.
@@ -88,9 +89,10 @@ def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]
     path = Path(path)
     check_name(path)
     with one_line(path):
+        name, path = path.name, Path(os.path.realpath(path)) if path.is_symlink() else path
         _check_not_taken(path, overwrite)
         _make_parent(path)
-        temporary = _temporary_name(path)
+        temporary = _temporary_name(path.with_name(name))
         try:
             yield temporary
             _check_not_taken(path, overwrite)  # again: writing took a while

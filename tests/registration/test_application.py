@@ -205,3 +205,22 @@ def test_refusals_leave_nothing(pair, transform, labels, tmp_path):
 
 def test_the_field_read_is_the_field_written(transform, pair):
     assert read_displacement(transform).frame.same_grid(pair.fixed_frame)
+
+
+def test_the_folder_of_results_names_its_field(pair, transform, labels, tmp_path):
+    outs = [tmp_path / name for name in ("file.nii", "folder.nii")]
+    for given, out in zip((transform, transform.parent), outs):
+        apply_to_image(given, labels, out, interpolation="nearest")
+    np.testing.assert_array_equal(*(nib.load(out).get_fdata() for out in outs))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingFileError, match="empty/displacement.nii.gz: no such file"):
+        apply_to_image(tmp_path / "empty", labels, tmp_path / "b.nii", interpolation="nearest")
+
+
+def test_labels_that_are_interpolated_are_told(pair, transform, labels, tmp_path):
+    with pytest.warns(UserWarning, match="looks like labels, 4 whole numbers.*nearest"):
+        apply_to_image(transform, labels, tmp_path / "a.nii")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        apply_to_image(transform, labels, tmp_path / "b.nii", interpolation="nearest")
+        apply_to_image(transform, pair.moving, tmp_path / "c.nii")

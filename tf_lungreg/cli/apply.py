@@ -10,7 +10,9 @@ from tf_lungreg.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``tf-lungreg apply``."""
-    parser.add_argument("--transform", required=True, help="displacement.nii.gz of a registration")
+    parser.add_argument(
+        "--transform", required=True, help="displacement.nii.gz of a registration, or its folder"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--image", help="image or labels of the moving space, to be warped")
     what.add_argument("--points", help="table name,x,y,z of fixed landmarks, to be mapped")

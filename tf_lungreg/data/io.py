@@ -25,7 +25,7 @@ from tf_lungreg.data.memory import check_memory
 from tf_lungreg.data.nifti import NIFTI_ENDINGS, NIFTI_FRAMES, open_nifti, write_nifti
 from tf_lungreg.data.source import Source
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
-from tf_lungreg.files import replacing
+from tf_lungreg.files import check_name, replacing
 from tf_lungreg.geometry import AXIS_CODES, Frame
 
 _BYTES_TO_READ = 12  # a voxel: as stored, as float32, and what decoding and checking take
@@ -201,6 +201,7 @@ def _open(path: Path, nifti_frame: str) -> Source:
     """Reads and checks the header."""
     if nifti_frame not in NIFTI_FRAMES:
         raise InputError(f"nifti_frame: 'sform' or 'qform' is needed, not {nifti_frame!r}.")
+    check_name(path)
     if not path.exists():
         raise MissingFileError(f"{path}: no such file; an image is needed.")
     with _as_input_error(path):

@@ -19,6 +19,7 @@ from tf_lungreg.registration.inversion import invert_field, invert_points, warn_
 from tf_lungreg.registration.transform_files import read_displacement
 
 _BYTES_OF_RESULT = 16  # a voxel: sampled, as the type that is stored, and as checks compare them
+_LABELS = 64  # distinct values that a label map may have
 _PROBES = 17  # points along an axis that are tried
 
 
@@ -35,8 +36,10 @@ def apply_to_image(
 ) -> None:
     """Warps an image of the moving space, or with ``inverse`` one of the fixed space.
 
+    Warns where the image looks like labels and would be interpolated between them.
+
     Args:
-        transform: the displacement field's file.
+        transform: the displacement field's file, or the folder of a registration's results.
         image: any image or label map.
         out: a .nii or .nii.gz file. With ``"nearest"`` whole numbers are stored as such.
         reference: image whose grid the result has, in its file's order; by default the field's.
@@ -55,6 +58,8 @@ def apply_to_image(
     check_new_file(out, overwrite)
     grid = None if reference is None else load_header(reference, None, nifti_frame)
     volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
+    if interpolation != "nearest":
+        _warn_of_labels(volume.data, image)
     field = read_displacement(transform)
     size = field.frame.shape if grid is None else grid.shape
     check_memory(
@@ -83,7 +88,7 @@ def apply_to_points(
     """Maps landmarks of the fixed image to the moving one, or with ``inverse`` back.
 
     Args:
-        transform: the displacement field's file.
+        transform: the displacement field's file, or the folder of a registration's results.
         points: a table ``name,x,y,z`` in mm, whose further columns are kept; or points that 3D
             Slicer saved.
         out: the table of the mapped points.
@@ -142,6 +147,20 @@ def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
     """Which points (N, 3) lie within a grid's voxels, (N,)."""
     voxels = apply_affine(np.linalg.inv(frame.affine), points)
     return ((voxels >= -0.5) & (voxels <= np.array(frame.shape) - 0.5)).all(axis=-1)
+
+
+def _warn_of_labels(data: np.ndarray, name) -> None:
+    """A few whole numbers are labels: between 2 and 5 there is no 3.5."""
+    part = np.unique(data[::4, ::4, ::4])  # an image has more values than that in a small part
+    if len(part) > _LABELS:
+        return
+    values = np.unique(data)
+    if len(values) <= _LABELS and np.array_equal(values, np.round(values)):
+        warnings.warn(
+            f"{name}: looks like labels, {len(values)} whole numbers, and is interpolated between "
+            "them; use --interpolation nearest to keep them.",
+            stacklevel=3,
+        )
 
 
 def _as_labels(data: np.ndarray) -> np.ndarray:

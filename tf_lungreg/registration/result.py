@@ -17,6 +17,7 @@ from tf_lungreg.registration.parallel import at_once
 from tf_lungreg.registration.report import write_registration_report
 from tf_lungreg.registration.transform import WorldTransform
 from tf_lungreg.registration.transform_files import (
+    DISPLACEMENT,
     write_affine,
     write_displacement,
     write_itk_transform,
@@ -24,7 +25,7 @@ from tf_lungreg.registration.transform_files import (
 
 FILES = (
     "warped.nii.gz",
-    "displacement.nii.gz",
+    DISPLACEMENT,
     "affine.tfm",
     "deformation.nii.gz",
     "transform.h5",
@@ -115,7 +116,7 @@ class RegistrationResult:
         with replacing_folder(folder, overwrite, FILES) as out:
             deformation = self.transform.deformation_over(self.displacement.frame)
             at_once(
-                lambda: write_displacement(out / "displacement.nii.gz", self.displacement),
+                lambda: write_displacement(out / DISPLACEMENT, self.displacement),
                 lambda: _save(out / "warped.nii.gz", self.warped),
                 lambda: _save(out / "jacobian.nii.gz", self.jacobian),
                 lambda: write_displacement(out / "deformation.nii.gz", deformation),

@@ -21,6 +21,8 @@ from tf_lungreg.registration.field import DisplacementField
 # would turn from RAS.
 VECTOR_INTENT = 1007
 
+DISPLACEMENT = "displacement.nii.gz"  # in a folder of results
+
 _BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other signs
 
 _SIGNS = ras_to_lps(np.ones(3))
@@ -48,11 +50,16 @@ def write_displacement(path: str | os.PathLike, field: DisplacementField) -> Non
 def read_displacement(path: str | os.PathLike) -> DisplacementField:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
 
+    Args:
+        path: the file, or a registration's folder of results, which holds it.
+
     Raises:
         MissingFileError: there is no such file.
         InputError: it is no displacement field of intent 1007, or damaged.
     """
     path = Path(path)
+    if path.is_dir():
+        path = path / DISPLACEMENT
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; a displacement field is needed.")
     try:
