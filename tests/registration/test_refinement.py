@@ -413,7 +413,7 @@ def test_without_a_network(pair, tmp_path):
     assert result.metrics["refinement"]["begun_from"] == "identity"
     table = tmp_path / "pairs.csv"
     table.write_text(f"fixed,moving,name\n{pair.fixed},{pair.moving},a\n", encoding="utf-8")
-    assert register_pairs(read_pairs(table), tmp_path / "out", "none", refine=10) == []
+    assert register_pairs(read_pairs(table), tmp_path / "out", "none", refine=10) == {}
     metrics = json.loads((tmp_path / "out" / "a" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["refinement"]["steps"] == result.metrics["refinement"]["steps"]
 
