@@ -208,15 +208,16 @@ def change(path, **values):
 
 
 CHANGES = [
-    ({"ImagePositionPatient": None}, "no ImagePositionPatient of 3 numbers"),
-    ({"ImageOrientationPatient": None}, "no ImageOrientationPatient of 6 numbers"),
+    ({"ImagePositionPatient": None}, "ImagePositionPatient is missing"),
+    ({"ImageOrientationPatient": None}, "ImageOrientationPatient is missing"),
     ({"ImageOrientationPatient": [1, 0, 0, 0, 0.5, 0]}, "no unit vectors"),
-    ({"PixelSpacing": None}, "no PixelSpacing of 2 numbers"),
+    ({"PixelSpacing": None}, "PixelSpacing is missing"),
     ({"RescaleSlope": 0}, "the rescale slope is 0"),
     ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),
     ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "RGB"),
     ({"ModalityLUTSequence": [Dataset()]}, "Modality LUT"),
     ({"BitsAllocated": 1}, "bits"),
+    ({"BitsStored": 12, "HighBit": 15}, "12 bits a pixel that end at bit 15"),
     ({"NumberOfFrames": 3}, "3 frames, positions of 0"),
     ({"Columns": COLUMNS + 30}, "bytes of voxels"),
 ]
@@ -329,3 +330,26 @@ def test_other_files_of_a_series_are_left_out(tmp_path, stored):
         del report[name]
     report.save_as(folder / "report.dcm")
     check_volume(folder, stored, positions())
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_are_not_inverted_for_display(tmp_path, stored, signed):
+    """MONOCHROME1 asks for dark and bright to be exchanged on a screen, not in the values."""
+    stored = stored.view(np.int16) if signed else stored
+    places = positions()
+    folder = save_series(tmp_path / "s", stored, places, [2] * COUNT, [-1000] * COUNT)
+    for file in folder.iterdir():
+        change(file, PhotometricInterpretation="MONOCHROME1")
+    multi = save_multi_frame(tmp_path / "m" / "a.dcm", stored, places)
+    change(multi, PhotometricInterpretation="MONOCHROME1")
+    for path in (folder, multi):
+        check_volume(path, 2.0 * stored - 1000, places)
+
+
+def test_one_rescaling_for_all_frames_at_the_top(tmp_path, stored):
+    path = save_multi_frame(tmp_path / "m" / "a.dcm", stored, positions())
+    file = pydicom.dcmread(path)
+    del file.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    rescale(3, -1024, file)
+    file.save_as(path)
+    check_volume(path, 3.0 * stored - 1024, positions())

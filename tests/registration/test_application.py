@@ -224,3 +224,36 @@ def test_labels_that_are_interpolated_are_told(pair, transform, labels, tmp_path
         warnings.simplefilter("error")
         apply_to_image(transform, labels, tmp_path / "b.nii", interpolation="nearest")
         apply_to_image(transform, pair.moving, tmp_path / "c.nii")
+
+
+@pytest.mark.parametrize("outside", [1e30, float("nan"), float("inf"), -1.5, -1])
+def test_a_value_outside_that_labels_cannot_have(pair, transform, tools, tmp_path, outside):
+    """-1 fits no type that holds 2^64 - 1."""
+    data = np.full(pair.moving_frame.shape, 2**64 - 1, np.uint64)
+    data[8:] = 3
+    image = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(data, pair.moving_frame.affine, dtype=np.uint64), image)
+    out = tmp_path / "b.nii"
+    with pytest.raises(InputError, match="outside: a .*number"):
+        apply_to_image(transform, image, out, interpolation="nearest", outside=outside)
+    assert not out.exists()
+
+
+def test_a_value_outside_that_no_integer_has(pair, transform, labels, tmp_path):
+    for outside in (1e30, -0.5):
+        out = tmp_path / f"{outside}.nii"
+        apply_to_image(transform, labels, out, interpolation="nearest", outside=outside)
+        assert set(np.unique(nib.load(out).get_fdata())) == {outside, 0, 7, 14, 21}
+
+
+def test_the_frame_that_is_chosen_counts_for_the_transform_too(pair, transform, labels, tmp_path):
+    moved = nib.load(transform)
+    affine = moved.affine.copy()
+    affine[:3, 3] += 500
+    moved.set_qform(affine, code=1)
+    nib.save(moved, tmp_path / "moved.nii.gz")
+    arguments = (tmp_path / "moved.nii.gz", labels, tmp_path / "a.nii")
+    with pytest.warns(UserWarning, match="The sform is used"):
+        apply_to_image(*arguments, interpolation="nearest")
+    with pytest.warns(UserWarning, match="The qform is used"), pytest.raises(InputError):
+        apply_to_image(*arguments, interpolation="nearest", nifti_frame="qform", overwrite=True)

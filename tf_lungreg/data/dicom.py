@@ -35,6 +35,7 @@ _ENDINGS = (".dcm", ".dicom", ".ima")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _FIRST_TAGS = {bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 16)}  # without preamble
+_INVERTED = "MONOCHROME1"  # shown with dark and bright exchanged; the values are as stored
 _MULTI_FRAME_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
 
 # What describes the pixels alone: how they are stored, not what they mean or where they lie.
@@ -67,6 +68,11 @@ class _File:
     @property
     def multi_frame(self) -> bool:
         return "PerFrameFunctionalGroupsSequence" in self.header
+
+    @property
+    def by_gdcm(self) -> bool:
+        """Whether GDCM gives the values: of one slice that it does not invert for display."""
+        return not self.multi_frame and self.header.get("PhotometricInterpretation") != _INVERTED
 
     @property
     def size(self) -> tuple[int, int]:
@@ -201,12 +207,18 @@ def _read_header(path: Path) -> Dataset:
 def _read_file(path: Path, header: Dataset) -> _File:
     samples, bits = header.get("SamplesPerPixel", 1), header.get("BitsAllocated")
     colours = header.get("PhotometricInterpretation", "MONOCHROME2")
-    if samples != 1 or colours not in ("MONOCHROME1", "MONOCHROME2"):
+    if samples != 1 or colours not in (_INVERTED, "MONOCHROME2"):
         raise InputError(f"{path}: the pixels are RGB or palette colours; grey values are needed.")
     if bits not in (8, 16, 32) or not header.get("Rows") or not header.get("Columns"):
         raise InputError(
             f"{path}: {header.get('Rows')} rows and {header.get('Columns')} columns of {bits} "
             "bits; a DICOM image of 8, 16 or 32 bits is needed."
+        )
+    stored, high = header.get("BitsStored", bits), header.get("HighBit")
+    if high is not None and high != stored - 1:
+        raise InputError(
+            f"{path}: {stored} bits a pixel that end at bit {high}; bits that begin at the lowest "
+            "are needed, save the image anew."
         )
     if "ModalityLUTSequence" in header:
         raise InputError(
@@ -229,15 +241,16 @@ def _frame_slice(path: Path, header: Dataset, frame: Dataset) -> _Slice:
     """The slice of an enhanced file's frame, from its own functional groups or the shared ones."""
     shared = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
 
-    def group(name: str) -> Dataset:
-        return next((g[name].value[0] for g in (frame, shared[0]) if g.get(name)), Dataset())
+    def group(name: str, default: Dataset) -> Dataset:
+        return next((g[name].value[0] for g in (frame, shared[0]) if g.get(name)), default)
 
     return _slice(
         path,
-        group("PlanePositionSequence"),
-        group("PlaneOrientationSequence"),
-        group("PixelMeasuresSequence"),
-        group("PixelValueTransformationSequence"),
+        group("PlanePositionSequence", Dataset()),
+        group("PlaneOrientationSequence", Dataset()),
+        group("PixelMeasuresSequence", Dataset()),
+        # Some files state one rescaling for all frames where a file of one slice has it.
+        group("PixelValueTransformationSequence", header),
     )
 
 
@@ -276,8 +289,9 @@ def _numbers(
         numbers = np.array([np.nan])
     if not np.isfinite(numbers).all():
         raise InputError(
-            f"{path}: no {name} of {count} numbers in the header; without it nobody knows where "
-            "the image lies or what its values are."
+            f"{path}: {name} is {'missing' if value is None else repr(str(value)[:40])} in the "
+            f"header; decimal numbers are needed, {count} of them, to know where the image lies or "
+            "what its values are."
         )
     return numbers
 
@@ -369,17 +383,16 @@ def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> n
     out = np.empty(shape[::-1], dtype)
     places = iter(np.argsort(order))  # where in the stack each slice belongs
     for file in files:
-        frames = _decode_frames(file) if file.multi_frame else _decode_slice(file)
+        frames = _decode_slice(file) if file.by_gdcm else _decode_frames(file)
         frames = frames.reshape(len(file.slices), *out.shape[1:])
         for frame, piece in zip(frames, file.slices):
             place = next(places)
-            # GDCM has rescaled a file that is one slice by itself.
-            out[place] = piece.slope * frame + piece.intercept if file.multi_frame else frame
+            out[place] = frame if file.by_gdcm else piece.slope * frame + piece.intercept
     return out.T
 
 
 def _decode_slice(file: _File) -> np.ndarray:
-    """The values of a file that is one slice, which GDCM rescales."""
+    """The values of a file that is one slice, rescaled by GDCM."""
     if _is_compressed(file):
         _check_fragments(file.path, pydicom.dcmread(file.path, force=True))
     return _decode(file.path, file.path)
@@ -419,15 +432,17 @@ def _decode(path: Path, name: Path) -> np.ndarray:
 
 
 def _decode_frames(file: _File) -> np.ndarray:
-    """The stored values of a multi-frame file, without the rescaling of its first frame.
+    """The stored values, without the rescaling of the first frame and not inverted for display.
 
-    GDCM cannot be told not to rescale, so it gets a copy of the file with nothing but pixels.
+    GDCM cannot be told not to, so it gets a copy of the file with nothing but pixels.
     """
     dataset = pydicom.dcmread(file.path, force=True)
     if _is_compressed(file):
         _check_fragments(file.path, dataset)
     for tag in [e.tag for e in dataset if e.keyword not in _PIXEL_MODULE]:
         del dataset[tag]
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.NumberOfFrames = len(file.slices)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = _MULTI_FRAME_CAPTURE
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "pixels.dcm")

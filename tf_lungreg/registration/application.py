@@ -48,7 +48,8 @@ def apply_to_image(
         overwrite: whether ``out`` may be replaced.
         outside: the value of voxels that come from outside the image; by default 0 with
             ``"nearest"``, otherwise the image's smallest value.
-        nifti_frame: see :func:`tf_lungreg.data.io.load_volume`; of image and reference.
+        nifti_frame: see :func:`tf_lungreg.data.io.load_volume`; of image, reference
+            and transform.
 
     Raises:
         MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
@@ -60,7 +61,7 @@ def apply_to_image(
     volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
     if interpolation != "nearest":
         _warn_of_labels(volume.data, image)
-    field = read_displacement(transform)
+    field = read_displacement(transform, nifti_frame)
     size = field.frame.shape if grid is None else grid.shape
     check_memory(
         f"{transform if reference is None else reference}: a result of "

@@ -8,8 +8,11 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.data.io import Volume
+from tf_lungreg.errors import InputError
 from tf_lungreg.geometry import Frame, apply_affine
 from tf_lungreg.registration.sampling import Sampler, over_slabs, world_points
+
+_EXACT = 2**53  # the largest integer up to which float64 has them all
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +74,11 @@ class DisplacementField:
             ``outside`` needs it, and become float32 otherwise.
 
         Raises:
-            InputError: an unknown interpolation.
+            InputError: an unknown interpolation, or ``outside`` is no finite number; of integers
+                with ``"nearest"``, none that a type can hold together with them.
         """
+        if outside is not None and not np.isfinite(outside):
+            raise InputError(f"outside: a finite number is needed, not {outside}.")
         frame = self.frame if reference is None else reference
         mask = image.data.dtype == bool
         if mask:
@@ -129,9 +135,22 @@ class DisplacementField:
 
 
 def _that_holds(value: float, data: np.ndarray) -> np.ndarray:
-    """The data, of a type that can also hold a value."""
+    """The data, of a type that can also hold a value: an integer type if there is one.
+
+    Raises:
+        InputError: no type holds the value and the data, which are integers, exactly.
+    """
     if data.dtype.kind not in "iu":
         return data
-    whole = float(value).is_integer()
-    needed = np.min_scalar_type(int(value)) if whole else np.float64
-    return data.astype(np.result_type(data.dtype, needed), copy=False)
+    numbers = (value, data.min(), data.max())
+    if float(value).is_integer():
+        low, high = min(map(int, numbers)), max(map(int, numbers))
+        for dtype in (data.dtype, np.int32, np.uint32, np.int64, np.uint64):
+            if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+                return data.astype(dtype, copy=False)
+    if -_EXACT <= numbers[1] and numbers[2] <= _EXACT:
+        return data.astype(np.float64)
+    raise InputError(
+        f"outside: a whole number that fits the labels {numbers[1]} to {numbers[2]} is needed, "
+        f"not {value:g}."
+    )

@@ -47,11 +47,12 @@ def write_displacement(path: str | os.PathLike, field: DisplacementField) -> Non
         write_nifti(temporary, image)
 
 
-def read_displacement(path: str | os.PathLike) -> DisplacementField:
+def read_displacement(path: str | os.PathLike, nifti_frame: str = "sform") -> DisplacementField:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
 
     Args:
         path: the file, or a registration's folder of results, which holds it.
+        nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
 
     Raises:
         MissingFileError: there is no such file.
@@ -88,7 +89,7 @@ def read_displacement(path: str | os.PathLike) -> DisplacementField:
             f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
             f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
         )
-    affine = nifti_affine(image, path)
+    affine = nifti_affine(image, path, nifti_frame)
     check_affine(affine, str(path))
     if not np.isfinite(data).all():
         raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
