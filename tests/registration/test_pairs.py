@@ -12,6 +12,7 @@ from tf_lungreg.registration import record
 from tf_lungreg.registration.inputs import PairFiles
 from tf_lungreg.registration.pairs import read_pairs, register_pairs
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.summary import write_summary
 
 
 @pytest.fixture
@@ -198,3 +199,15 @@ def test_names_that_are_not_utf8_are_refused_before_the_work(pair, tmp_path):
     ):
         with pytest.raises(InputError, match="not UTF-8"):
             files.check()
+
+
+def test_a_pair_that_another_command_registered_keeps_its_row(tmp_path):
+    """This command's own try failed, since the other was faster and had other settings."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    metrics = {"quality": "ok", "settings": {}, "model": "m", "inputs": {}, "dice_after": 0.97}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    write_summary(tmp_path, ["a", "b"], {"a": "a: holds another result", "b": "b: damaged"})
+    rows = read_summary(tmp_path)
+    assert rows["a"]["status"] == "registered" and rows["a"]["dice_after"] == "0.97"
+    assert rows["b"]["status"] == "failed" and rows["b"]["reasons"] == "b: damaged"

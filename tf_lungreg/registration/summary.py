@@ -23,7 +23,8 @@ def write_summary(out: Path, names: Sequence[str], failed: Mapping[str, str]) ->
     """Writes ``summary.csv`` from the folders of all pairs that are done, and those that failed.
 
     Two commands may write to one folder at a time: rows of pairs that this one does not know are
-    kept.
+    kept, and a pair that the other one registered is described by its folder although it failed
+    here.
 
     Args:
         out: the folder of all results.
@@ -31,7 +32,7 @@ def write_summary(out: Path, names: Sequence[str], failed: Mapping[str, str]) ->
         failed: the names of those that failed → why.
     """
     with locked(out, wait=True):
-        rows = {**_done(out), **{name: _failed_row(name, why) for name, why in failed.items()}}
+        rows = {**{name: _failed_row(name, why) for name, why in failed.items()}, **_done(out)}
         order = [*(n for n in names if n in rows), *(n for n in sorted(rows) if n not in names)]
         table = for_spreadsheets(rows[name] for name in order)
         known = {row["name"] for row in for_spreadsheets({"name": n} for n in [*order, *names])}
