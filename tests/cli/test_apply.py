@@ -25,7 +25,7 @@ def files(tmp_path, rng, monkeypatch):
     frame = Frame((8, 9, 10), np.diag([2.0, 3, 4, 1]))
     shift = np.broadcast_to(np.float32([2, 0, 0]), (8, 9, 10, 3))
     write_displacement("d.nii.gz", DisplacementField(np.array(shift), frame))
-    data = rng.integers(0, 9, (8, 9, 10)).astype(np.float32)
+    data = rng.integers(0, 900, (8, 9, 10)).astype(np.float32)
     nib.save(nib.Nifti1Image(data, frame.affine), "image.nii")
     nib.save(nib.Nifti1Image(data, Frame((8, 9, 10), frame.affine + FAR).affine), "far.nii")
     (tmp_path / "p.csv").write_text("name,x,y,z\na,4,6,8\n")

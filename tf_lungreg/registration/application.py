@@ -59,8 +59,6 @@ def apply_to_image(
     check_new_file(out, overwrite)
     grid = None if reference is None else load_header(reference, None, nifti_frame)
     volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
-    if interpolation != "nearest":
-        _warn_of_labels(volume.data, image)
     field = read_displacement(transform, nifti_frame)
     size = field.frame.shape if grid is None else grid.shape
     check_memory(
@@ -73,6 +71,8 @@ def apply_to_image(
         field = invert_field(field, field.frame if grid is None else grid)
         grid = None
     _check_reach(field, volume.frame, field.frame if grid is None else grid, image)
+    if interpolation != "nearest":
+        _warn_of_labels(volume.data, image)
     warped = field.apply(volume, interpolation, grid, outside)
     data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
     save_volume(out, data, warped.frame, overwrite)
