@@ -12,7 +12,13 @@ import tensorflow as tf
 from tf_lungreg.data.synthetic import SyntheticPair, draw_pair, load_bodies
 from tf_lungreg.models.presets import find_preset
 from tf_lungreg.training.supervision import WEIGHTS, supervised_errors, with_parts
-from tf_lungreg.training.synthetic import Course, clipped_step, train_on_examples
+from tf_lungreg.training.synthetic import (
+    BODIES_SEED,
+    Course,
+    clipped_step,
+    kept_bodies,
+    train_on_examples,
+)
 
 PRESET = "general"
 
@@ -29,7 +35,6 @@ _SPACINGS = (5.0, 9.0)  # mm, smallest and largest voxel
 _VOXELS = 180_000  # of a field, about: what the spacing follows from
 _MULTIPLE = 4  # voxels that every axis is divisible by
 
-_BODIES_SEED = 1000
 _SIGNATURE = [
     tf.TensorSpec((1, None, None, None, 1)),
     tf.TensorSpec((1, None, None, None, 1)),
@@ -52,7 +57,7 @@ def train_coarse_level(
         cache: folder of the rendered bodies.
         folder: of the training's state and log.
     """
-    load_bodies(bodies, _BODIES_SEED, cache)  # rendered once, for the other process
+    load_bodies(bodies, BODIES_SEED, cache)  # rendered once, for the other process
     parts = with_parts(model)
 
     def errors(moving, fixed, grid, weight, offset):
@@ -78,14 +83,9 @@ def draw_from(count: int, cache: str, seed: int) -> SyntheticPair:
         cache: their folder.
         seed: of the example.
     """
-    key = (count, cache)
-    if key not in _loaded:
-        _loaded[key] = load_bodies(count, _BODIES_SEED, cache)
+    bodies = kept_bodies(count, BODIES_SEED, cache)
     shape, spacing = draw_grid(seed)
-    return draw_pair(_loaded[key], seed, shape, (spacing,) * 3, find_preset(PRESET).margin)
-
-
-_loaded = {}  # of the process that draws
+    return draw_pair(bodies, seed, shape, (spacing,) * 3, find_preset(PRESET).margin)
 
 
 def draw_grid(seed: int) -> tuple[tuple[int, int, int], float]:

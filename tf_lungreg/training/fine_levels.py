@@ -13,10 +13,15 @@ from tf_lungreg.models.fine import correct
 from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.presets import find_preset
 from tf_lungreg.training.supervision import mean_distance
-from tf_lungreg.training.synthetic import Course, clipped_step, train_on_examples
+from tf_lungreg.training.synthetic import (
+    BODIES_SEED,
+    Course,
+    clipped_step,
+    kept_bodies,
+    train_on_examples,
+)
 
 PRESET = "fine"
-_BODIES_SEED = 1000
 _DISCOUNT = 0.8  # weight of an update's error, as a share of the next one's
 _SIGNATURE = [
     tf.TensorSpec((1, None, None, None, 1)),
@@ -41,7 +46,7 @@ def train_fine_levels(
         cache: folder of the rendered bodies.
         folder: of the training's state and log.
     """
-    load_bodies(bodies, _BODIES_SEED, cache, FINE_STEP)  # rendered once, for the other process
+    load_bodies(bodies, BODIES_SEED, cache, FINE_STEP)  # rendered once, for the other process
 
     def errors(moving, fixed, start, truth, weight):
         shifts = model({"moving": moving, "fixed": fixed, "start": start}, training=True)
@@ -98,10 +103,5 @@ def draw_from(count: int, cache: str, seed: int) -> SyntheticCrop:
         cache: their folder.
         seed: of the example.
     """
-    key = (count, cache)
-    if key not in _loaded:
-        _loaded[key] = load_bodies(count, _BODIES_SEED, cache, FINE_STEP)
-    return draw_crop(_loaded[key], seed)
-
-
-_loaded = {}  # of the process that draws
+    bodies = kept_bodies(count, BODIES_SEED, cache, FINE_STEP)
+    return draw_crop(bodies, seed)

@@ -7,6 +7,7 @@ steps may be raised later. What is exported is a moving average of the weights.
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import time
@@ -20,9 +21,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tf_lungreg.data.synthetic import load_bodies
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import one_line, replacing
 from tf_lungreg.interruption import end_with_parent
+
+BODIES_SEED = 1000  # of the bodies that all examples are views of
+
+# For the process that draws: it reads the bodies once.
+kept_bodies = functools.lru_cache(maxsize=1)(load_bodies)
 
 _WARM_UP = 50  # steps over which the learning rate rises
 _CLIP = 1.0  # of the gradients' norm

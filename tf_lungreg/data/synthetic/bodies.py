@@ -24,6 +24,7 @@ FINE_STEP = 2.0  # mm, of bodies whose vessels divide further
 MOTION_STEP, MOTION_SHAPE = 8.0, (36, 62, 60)
 _CENTER = (0.0, -6.0, -30.0)  # of both grids in the body frame, RAS mm
 _FINE_VESSELS = (700, 0.75)  # ends of each tree and their radius in mm
+_BODY = 30.0  # intensity above which there is tissue
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 _DIAGNOSES = ("healthy", "ssc")  # in turn: they breathe differently
 CENTER = (np.array(IMAGE_SHAPE) - 1) / 2 * IMAGE_STEP
@@ -112,6 +113,16 @@ def picture(image, points, step, spacing):
     part = ndimage.gaussian_filter(part, np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM)
     places = np.moveaxis(voxels - low, -1, 0)
     return ndimage.map_coordinates(part, places, order=1, mode="nearest", output=np.float32)
+
+
+def importance(intensity: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """How much each voxel's truth counts: most in the lungs, less in the body, hardly in air.
+
+    Args:
+        intensity: of the body, without noise.
+        lungs: the share of a voxel that they fill, of the same shape.
+    """
+    return 0.05 + 0.5 * (intensity > _BODY) + 1.5 * lungs
 
 
 def _render(seed, diagnosis, step):

@@ -18,13 +18,13 @@ from tf_lungreg.data.synthetic.bodies import (
     IMAGE_STEP,
     MOTION_STEP,
     Bodies,
+    importance,
     picture,
     sample,
 )
 from tf_lungreg.data.synthetic.deformation import random_sliding, rotation, smooth_field
 
 SPACINGS = (2.0, 4.5)  # mm, smallest and largest voxel
-_BODY = 30.0  # intensity above which there is tissue
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
 
 
@@ -93,7 +93,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
         for places in (in_body, behind)
     )
     lung = sample(bodies.lungs[number].astype(np.float32), in_body, IMAGE_STEP)
-    weight = 0.05 + 0.5 * (fixed > _BODY) + 1.5 * lung
+    weight = importance(fixed, lung)
     weight = weight * np.where(np.all(np.abs(truth) <= np.abs(points[0, 0, 0]), axis=-1), 1, 0.05)
     images = [
         _blur(rng, acquire(rng, tissue, values, spacing))

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tf_lungreg.data.synthetic.appearance import acquire, random_contrast
-from tf_lungreg.data.synthetic.bodies import IMAGE_STEP, MOTION_STEP, Bodies, picture, sample
+from tf_lungreg.data.synthetic.bodies import (
+    IMAGE_STEP,
+    MOTION_STEP,
+    Bodies,
+    importance,
+    picture,
+    sample,
+)
 from tf_lungreg.data.synthetic.deformation import (
     random_affine,
     random_displacement,
@@ -15,7 +22,6 @@ from tf_lungreg.data.synthetic.deformation import (
     rotation,
 )
 
-_BODY = 30.0  # intensity above which there is tissue
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
 _SLIDING = 0.4  # share of pairs in which the lungs move along the chest wall
 
@@ -97,9 +103,8 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
         picture(tissue, places, bodies.step, spacing * view.scale) for places in (in_body, behind)
     )
     inside = np.all(np.abs(truth) <= half + 2, axis=-1)
-    weight = (
-        0.05 + 0.5 * (fixed > _BODY) + 1.5 * sample(lungs.astype(np.float32), in_body, IMAGE_STEP)
-    )
+    lung = sample(lungs.astype(np.float32), in_body, IMAGE_STEP)
+    weight = importance(fixed, lung)
     weight = weight * np.where(inside, 1, 0.1) * np.all(points == everywhere, axis=-1)
     return SyntheticPair(
         fixed=acquire(rng, fixed, contrast, spacing),
