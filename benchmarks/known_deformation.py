@@ -21,10 +21,10 @@ import numpy as np
 from registration import read_folder
 from scipy import ndimage
 
-from tf_lungreg.data.io import Volume, load_mask, load_volume, save_volume
 from tf_lungreg.errors import USER_ERRORS
-from tf_lungreg.geometry import apply_affine
-from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.images.geometry import apply_affine
+from tf_lungreg.images.reading import Volume, load_mask, load_volume, save_volume
+from tf_lungreg.transforms.field import DisplacementField
 
 BREATH = (1.0, -4.0, 14.0)  # mm along R, A, S at the bottom of the lungs
 MOTIONS = ((30.0, 3.0), (12.0, 1.0))  # scale of the random motion and its standard deviation, mm

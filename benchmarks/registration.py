@@ -23,12 +23,12 @@ import numpy as np
 from timing import alternate
 
 import tf_lungreg as lr
-from tf_lungreg.data.io import load_mask, load_volume
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import load_model
-from tf_lungreg.metrics import dice, folded_fraction, landmark_errors
-from tf_lungreg.registration.default_model import default_model
-from tf_lungreg.registration.transform_files import read_displacement
+from tf_lungreg.images.reading import load_mask, load_volume
+from tf_lungreg.inference.default_model import default_model
+from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
+from tf_lungreg.transforms.transform_files import read_displacement
 
 ROLES = (("fixed", "baseline", "inhale"), ("moving", "followup", "exhale"))
 WARPED, DISPLACEMENT = "warped.nii.gz", "displacement.nii.gz"

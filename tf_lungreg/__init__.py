@@ -19,6 +19,7 @@ _PUBLIC = {
     "compile_registration_model": "tf_lungreg.training",
     "load_model": "tf_lungreg.export",
     "register": "tf_lungreg.registration.pipeline",
+    "save_result": "tf_lungreg.reporting.result_folder",
     "RegistrationResult": "tf_lungreg.registration.result",
 }
 

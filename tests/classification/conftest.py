@@ -7,11 +7,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tf_lungreg.cli import main
-from tf_lungreg.data.io import Volume, save_volume
-from tf_lungreg.data.tables import write_table
-from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.transform_files import write_displacement
+from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.reading import Volume, save_volume
+from tf_lungreg.tables.table import write_table
+from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform_files import write_displacement
 
 LOW, HIGH = np.array([-90.0, -70.0, -120.0]), np.array([80.0, 60.0, 100.0])  # the lungs, RAS mm
 FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lungreg.classification.exported import load_classifier
 from tf_lungreg.cli import main
-from tf_lungreg.data.cohort import load_cohort, split_patients
-from tf_lungreg.data.io import save_volume
-from tf_lungreg.export.classifier import load_classifier
+from tf_lungreg.cohorts.cohort import load_cohort, split_patients
+from tf_lungreg.images.reading import save_volume
 
 DIAGNOSES = ["healthy", "ssc", "ssc"] * 5
 

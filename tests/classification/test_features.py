@@ -3,10 +3,10 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from tf_lungreg.classification.features import SHAPE, Sampled, make_features, mirrored, sample
-from tf_lungreg.data.io import Volume
 from tf_lungreg.errors import InputError
-from tf_lungreg.geometry import DIRECTIONS
-from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.images.geometry import DIRECTIONS
+from tf_lungreg.images.reading import Volume
+from tf_lungreg.transforms.field import DisplacementField
 
 
 def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):

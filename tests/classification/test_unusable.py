@@ -10,12 +10,12 @@ from tf_lungreg.classification.deformations import find_box, sample_pairs
 from tf_lungreg.classification.features import Sampled, make_features
 from tf_lungreg.classification.patients import both_phases
 from tf_lungreg.cli import main
-from tf_lungreg.data.cohort import load_cohort, phase_pairs
-from tf_lungreg.data.io import load_mask, save_volume
+from tf_lungreg.cohorts.cohort import load_cohort, phase_pairs
 from tf_lungreg.errors import InputError
-from tf_lungreg.geometry import Frame
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.transform_files import read_displacement, write_displacement
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.reading import load_mask, save_volume
+from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform_files import read_displacement, write_displacement
 
 PREDICT = ["classify", "predict", "--model"]
 
@@ -130,7 +130,7 @@ def test_a_place_that_may_not_be_written(nine, nine_classifier, tmp_path, monkey
     def deny(*_, **__):
         raise PermissionError(13, "Permission denied", str(tmp_path / "map.nii.gz"))
 
-    monkeypatch.setattr("tf_lungreg.classification.predict.write_report", deny)
+    monkeypatch.setattr("tf_lungreg.classification.prediction.write_report", deny)
     files = [str(nine / f"p00{end}.nii.gz") for end in ("", "_mask")]
     words = ["--displacement", files[0], "--fixed-mask", files[1], "--out", str(tmp_path)]
     assert main([*PREDICT, nine_classifier, *words]) == 2

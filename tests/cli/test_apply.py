@@ -11,9 +11,9 @@ import pytest
 
 import tf_lungreg
 from tf_lungreg.cli import main
-from tf_lungreg.geometry import Frame
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.transform_files import write_displacement
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform_files import write_displacement
 
 FAR = np.eye(4)[:, ::-1] * [0, 0, 0, 5000.0]  # a translation along the first axis
 

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from tf_lungreg import ops
-from tf_lungreg.data.io import load_volume
-from tf_lungreg.data.preprocessing import to_network
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import read_weights
-from tf_lungreg.geometry import network_frame
+from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.images.preparation import to_network
+from tf_lungreg.images.reading import load_volume
+from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset, presets
 from tf_lungreg.models.weights import assign_weights, named_weights
-from tf_lungreg.registration.default_model import pretrained_model
-from tf_lungreg.training.fine_levels import correction_model
+from tf_lungreg.pretraining.fine_levels import correction_model
 
 CT = Path(__file__).parents[1] / "ct"
 SHAPE = (16, 24, 20)

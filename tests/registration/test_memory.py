@@ -12,8 +12,8 @@ import pytest
 from scipy import ndimage
 
 import tf_lungreg
-from tf_lungreg.data import memory
 from tf_lungreg.errors import InputError
+from tf_lungreg.images import memory
 from tf_lungreg.registration.pipeline import register
 
 SHAPE = (512, 512, 300)

@@ -11,13 +11,14 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from tf_lungreg.data.io import load_volume
-from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.geometry import apply_affine, network_frame, ras_to_lps
+from tf_lungreg.images.geometry import apply_affine, ras_to_lps
+from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.images.reading import load_volume
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.registration.result import FILES
-from tf_lungreg.registration.transform_files import read_displacement
+from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.tables.table import write_table
+from tf_lungreg.transforms.transform_files import read_displacement
 
 ORIENTATIONS = [
     "".join(ends)

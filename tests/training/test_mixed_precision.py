@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tf_lungreg.cli import main
-from tf_lungreg.data.io import load_volume
-from tf_lungreg.data.preprocessing import to_network
 from tf_lungreg.export import load_model, read_weights
-from tf_lungreg.geometry import network_frame
+from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.images.preparation import to_network
+from tf_lungreg.images.reading import load_volume
+from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import assign_weights
-from tf_lungreg.registration.default_model import pretrained_model
 
 CT = Path(__file__).parents[1] / "ct"
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tf_lungreg.benchmark.measures import has_truth
-from tf_lungreg.benchmark.methods import Method
 from tf_lungreg.classification.features import SHAPE, Sampled, check_mask, sample
-from tf_lungreg.data.cohort import Scan, ScanPair
-from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
-from tf_lungreg.data.preprocessing import Window
+from tf_lungreg.cohorts.cohort import Scan, ScanPair
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
-from tf_lungreg.registration.transform_files import read_displacement
+from tf_lungreg.images.preparation import Window
+from tf_lungreg.images.reading import Volume, load_header, load_mask, load_volume
+from tf_lungreg.reproduction.methods import Method
+from tf_lungreg.reproduction.pair_measures import has_truth
+from tf_lungreg.transforms.transform_files import read_displacement
 
 TRUTH = "truth"  # a method: the cohort's own true displacements
 BOXES = ("lungs", "volume")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_lungreg.data.io import Volume
 from tf_lungreg.errors import InputError
-from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
-from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.reading import Volume
+from tf_lungreg.transforms.field import DisplacementField
 
 SHAPE = (12, 16, 16)  # along D, H, W; fine enough for a field that is smooth over centimetres
 _LEAST = 1e-3  # mm; a displacement of nothing stays nothing, and rounding is nothing

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from tf_lungreg.classification.features import bounding_box
-from tf_lungreg.data.io import Volume
-from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.reading import Volume
 
 WINDOW = 4  # cells along each axis that are covered at once
 _STRIDE = 2

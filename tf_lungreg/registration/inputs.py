@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.data.io import Volume, load_header, load_mask, load_volume
-from tf_lungreg.data.memory import check_memory
-from tf_lungreg.data.tables import match_landmarks, read_landmarks
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import check_name
-from tf_lungreg.geometry import Frame, apply_affine
-from tf_lungreg.registration.lung_mask import lung_mask
-from tf_lungreg.registration.sampling import is_inside
+from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.memory import check_memory
+from tf_lungreg.images.reading import Volume, load_header, load_mask, load_volume
+from tf_lungreg.images.sampling import is_inside
+from tf_lungreg.quality.lung_mask import lung_mask
+from tf_lungreg.tables.landmarks import match_landmarks, read_landmarks
 
 # A voxel, measured: both images, of the fixed grid the field, the warped image, the Jacobian.
 _BYTES_FIXED, _BYTES_MOVING = 40, 8
@@ -55,7 +55,7 @@ class PairFiles:
 
         Args:
             coordinates: of the landmark tables, ``"ras"`` or ``"lps"``.
-            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
 
         Raises:
             MissingFileError, InputError: a file cannot be used, landmarks are given for one image
@@ -82,7 +82,7 @@ class PairFiles:
         """The fixed and the moving image, in the order of the files' axes.
 
         Args:
-            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
         """
         return tuple(
             load_volume(path, axis_codes=None, nifti_frame=nifti_frame)
@@ -97,7 +97,7 @@ class PairFiles:
         Args:
             images: of :meth:`read_images`.
             automatic: make the masks that are not given.
-            nifti_frame: see :func:`tf_lungreg.data.io.load_volume`.
+            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
         """
 
         def read(path, image):

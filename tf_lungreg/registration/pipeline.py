@@ -11,20 +11,20 @@ from dataclasses import asdict
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.data.io import Volume
-from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel, model_checksum, shared_model
-from tf_lungreg.registration import measures
-from tf_lungreg.registration.default_model import default_model
-from tf_lungreg.registration.field import DisplacementField
+from tf_lungreg.images.preparation import Window
+from tf_lungreg.images.reading import Volume
+from tf_lungreg.inference.default_model import default_model
+from tf_lungreg.inference.network_pass import NO_MODEL, identity_model, run_network
+from tf_lungreg.inference.slab_model import check_memory, in_slabs
+from tf_lungreg.provenance import software
+from tf_lungreg.quality import measures
+from tf_lungreg.quality.verdict import judge
+from tf_lungreg.refinement.optimisation import refine as refine_pass
 from tf_lungreg.registration.inputs import PairFiles, count_outside
-from tf_lungreg.registration.network import NO_MODEL, identity_model, run_network
-from tf_lungreg.registration.quality import judge
-from tf_lungreg.registration.refinement import refine as refine_pass
 from tf_lungreg.registration.result import RegistrationResult
-from tf_lungreg.registration.slabs import check_memory, in_slabs
-from tf_lungreg.versions import software
+from tf_lungreg.transforms.field import DisplacementField
 
 _LONGEST = 100_000  # steps of refinement: hours
 
@@ -51,7 +51,7 @@ def register(
         fixed: the image on whose grid the result lies (inhale, in the paper).
         moving: the image that is deformed.
         model: an exported model or its folder; by default that of
-            :func:`~tf_lungreg.registration.default_model.default_model`. ``"none"`` with
+            :func:`~tf_lungreg.inference.default_model.default_model`. ``"none"`` with
             ``refine``: no network, refined from the identity. Or what is called in the same way
             and has ``card`` and ``path``: a :class:`~tf_lungreg.serving.client.RemoteModel`.
         fixed_mask: the fixed image's mask, on its grid: for measuring, it does not steer.
@@ -60,15 +60,15 @@ def register(
         landmarks: tables of the fixed and of the moving image, for the landmark error, or
             points that 3D Slicer saved.
         coordinates: ``"ras"`` or ``"lps"``, of the landmark tables. Slicer's files state their own.
-        window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
+        window: see :func:`tf_lungreg.images.preparation.window_limits`.
         init: ``"center"`` lays the volumes' centres upon each other before the network sees
             them, ``"world"`` leaves both at their world positions.
         refine: steps of instance optimisation after the network, see
-            :func:`tf_lungreg.registration.refinement.refine`; 0 for none.
+            :func:`tf_lungreg.refinement.optimisation.refine`; 0 for none.
         memory: GB for the network's maps: it runs layer by layer in slabs, see
             :func:`tf_lungreg.models.slabs.run_in_slabs`. By default it runs as a whole.
         nifti_frame: which place counts of NIfTI files that state two, see
-            :func:`tf_lungreg.data.io.load_volume`.
+            :func:`tf_lungreg.images.reading.load_volume`.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.

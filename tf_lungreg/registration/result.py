@@ -8,31 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.data.io import Volume, load_volume, save_volume
-from tf_lungreg.files import replacing_folder, write_json
-from tf_lungreg.geometry import Frame
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.inversion import invert_field
-from tf_lungreg.registration.parallel import at_once
-from tf_lungreg.registration.report import write_registration_report
-from tf_lungreg.registration.transform import WorldTransform
-from tf_lungreg.registration.transform_files import (
-    DISPLACEMENT,
-    write_affine,
-    write_displacement,
-    write_itk_transform,
-)
-
-FILES = (
-    "warped.nii.gz",
-    DISPLACEMENT,
-    "affine.tfm",
-    "deformation.nii.gz",
-    "transform.h5",
-    "jacobian.nii.gz",
-    "report.html",
-    "metrics.json",  # last: its presence says that the folder is complete
-)
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.reading import Volume, load_volume
+from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.inversion import invert_field
+from tf_lungreg.transforms.world import WorldTransform
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,21 +93,6 @@ class RegistrationResult:
         Raises:
             InputError: the folder exists, or holds other files.
         """
-        with replacing_folder(folder, overwrite, FILES) as out:
-            deformation = self.transform.deformation_over(self.displacement.frame)
-            at_once(
-                lambda: write_displacement(out / DISPLACEMENT, self.displacement),
-                lambda: _save(out / "warped.nii.gz", self.warped),
-                lambda: _save(out / "jacobian.nii.gz", self.jacobian),
-                lambda: write_displacement(out / "deformation.nii.gz", deformation),
-                lambda: report and write_registration_report(out / "report.html", self),
-            )
-            write_affine(out / "affine.tfm", self.affine)
-            if itk_transform:
-                write_itk_transform(out / "transform.h5", self.displacement)
-            write_json(out / "metrics.json", self.metrics)
-        return Path(folder)
+        import tf_lungreg
 
-
-def _save(path: Path, volume: Volume) -> None:
-    save_volume(path, volume.data, volume.frame)
+        return tf_lungreg.save_result(self, folder, report, itk_transform, overwrite)

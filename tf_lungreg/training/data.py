@@ -6,19 +6,18 @@ import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tf_lungreg.data.cache import PreparedScan, prepare_scans
-from tf_lungreg.data.cohort import (
+from tf_lungreg.cohorts.cache import PreparedPair, PreparedScan, prepare_scans
+from tf_lungreg.cohorts.cohort import (
     Cohort,
     Scan,
     load_cohort,
     phase_pairs,
     split_patients,
 )
-from tf_lungreg.data.io import load_header
 from tf_lungreg.errors import InputError
-from tf_lungreg.evaluation import PreparedPair
-from tf_lungreg.geometry import network_frame
-from tf_lungreg.training.config import TrainingConfig
+from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.images.reading import load_header
+from tf_lungreg.training.settings import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""MetaImage and NRRD, read by SimpleITK. Other formats do not say where an image lies."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from tf_lungreg.errors import InputError
+from tf_lungreg.images import geometry
+from tf_lungreg.images.itk_headers import check_meta_header, check_nrrd_header
+from tf_lungreg.images.source import Source, check_size, checked_shape
+
+# Ending → ITK's reader, and the check of the header before it.
+_FORMATS = {
+    **dict.fromkeys((".mha", ".mhd"), ("MetaImageIO", check_meta_header)),
+    **dict.fromkeys((".nrrd", ".nhdr"), ("NrrdImageIO", check_nrrd_header)),
+}
+
+
+def open_itk(path: Path) -> Source:
+    """Reads and checks the header of a file.
+
+    Raises:
+        InputError: another format, no scalar 3D image, or fewer voxels in the file than the header
+            asks for.
+        MissingFileError: the file with the voxels is missing.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(
+            f"{path}: not a readable image; NIfTI, MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr) or "
+            "DICOM is needed. Other formats do not say where the image lies."
+        )
+    reader, check_header = _FORMATS[path.suffix.lower()]
+    voxels = check_header(path)
+    header = sitk.ImageFileReader()
+    header.SetImageIO(reader)
+    header.SetFileName(str(path))
+    with _damage_as_error(path):
+        header.ReadImageInformation()
+    pixel = sitk.GetPixelIDValueAsString(header.GetPixelID())  # such as "16-bit signed integer"
+    kind = "complex" if "complex" in pixel else "RGB or vector" if "vector" in pixel else None
+    shape = checked_shape(path, header.GetSize(), kind)
+    needed = math.prod(shape) * int(pixel.split("-bit")[0]) // 8
+    check_size(path, needed, voxels.ratio * voxels.path.stat().st_size)
+    axes = np.reshape(header.GetDirection(), (header.GetDimension(),) * 2)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = geometry.ras_to_lps((axes * np.array(header.GetSpacing()[:3])).T).T
+    affine[:3, 3] = geometry.ras_to_lps(np.array(header.GetOrigin()[:3]))
+
+    def read(exact: bool) -> np.ndarray:
+        with _damage_as_error(path):
+            image = header.Execute()
+        # SimpleITK's arrays are in the order z, y, x; transposed they are in the file's.
+        return sitk.GetArrayFromImage(image).T
+
+    return Source(shape, affine, read)
+
+
+@contextlib.contextmanager
+def _damage_as_error(path: Path) -> Iterator[None]:
+    """ITK's messages quote the header, which may be of a file that the user must not see."""
+    try:
+        with quiet():
+            yield
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: not a readable image; it is truncated or damaged, a whole file is needed."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps ITK from printing what the readers check and say in one line themselves."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)

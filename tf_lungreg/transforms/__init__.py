@@ -1,0 +1,1 @@
+"""Transforms in the world: fields, affine parts, inverses, files, applying them."""
