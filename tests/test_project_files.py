@@ -46,7 +46,7 @@ def test_the_citation_is_of_this_version():
 
 
 def test_the_command_of_the_bug_report_runs():
-    (command,) = re.findall(r'`python -c "(.*versions.*)"`', text(".github/ISSUE_TEMPLATE/bug.yml"))
+    (command,) = re.findall(r'`python -c "(.*)"`', text(".github/ISSUE_TEMPLATE/bug.yml"))
     done = subprocess.run(
         [sys.executable, "-c", command],
         capture_output=True,
@@ -77,8 +77,9 @@ def test_the_container_gets_all_that_the_package_is_built_from():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     named = {setup["metadata"]["license_files"], setup["metadata"]["long_description"].split()[1]}
-    models = set(re.findall(r"^    (saved_models/\w+)", text("setup.cfg"), re.MULTILINE))
-    assert {"setup.cfg", "pyproject.toml", "tf_lungreg", *named, *models} <= kept
+    models = set(re.findall(r"= (saved_models/\w+)$", text("setup.cfg"), re.MULTILINE))
+    assert models
+    assert {"setup.cfg", "setup.py", "pyproject.toml", "tf_lungreg", *named, *models} <= kept
     assert all((ROOT / name).exists() for name in kept)
 
 
