@@ -86,3 +86,23 @@ def test_the_container_gets_all_that_the_package_is_built_from():
 def test_the_containers_tensorflow_is_the_one_that_is_required():
     (found,) = re.findall(r"tensorflow/tensorflow:(\d+\.\d+)\.\d+-gpu", text("Dockerfile"))
     assert f"tensorflow =={found}.*" in text("setup.cfg")
+
+
+def test_the_build_holds_the_templates_and_the_pretrained_model(tmp_path):
+    words = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(words, cwd=ROOT, check=True, timeout=100)
+    built = tmp_path / "tf_lungreg"
+    folders = {
+        ROOT / "tf_lungreg": built,
+        ROOT / "saved_models/lungreg_pretrained": built / "pretrained",
+    }
+    data = {
+        built_folder / path.relative_to(folder): path
+        for folder, built_folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert built / "pretrained/1/variables/variables.index" in data
+    assert built / "reporting/templates/page.html.j2" in data
+    for copy, path in data.items():
+        assert copy.read_bytes() == path.read_bytes()

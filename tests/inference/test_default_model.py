@@ -1,7 +1,5 @@
 """Which model is taken when none is named."""
 
-import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 
@@ -9,8 +7,6 @@ import pytest
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.inference.default_model import default_model
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +32,3 @@ def test_the_order(tmp_path, monkeypatch):
         assert default_model().resolve() == tmp_path / name
     monkeypatch.setenv("LUNGREG_MODEL", "/elsewhere/model")
     assert default_model() == Path("/elsewhere/model")
-
-
-def test_the_build_includes_the_pretrained_model(tmp_path):
-    words = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
-    subprocess.run(words, cwd=ROOT, check=True, timeout=100)
-    source, built = ROOT / "saved_models/lungreg_pretrained", tmp_path / "tf_lungreg/pretrained"
-    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
-    assert Path("1/variables/variables.index") in files
-    for file in files:
-        assert (built / file).read_bytes() == (source / file).read_bytes()
