@@ -6,8 +6,17 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import apply_affine, ras_to_lps
-from tf_lungreg.images.reading import load_header, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES, apply_affine, ras_to_lps
+from tf_lungreg.images.image import Image
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
+
 
 CT, MR, PET = (f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "128"))
 ENHANCED_CT, ENHANCED_MR = (f"1.2.840.10008.5.1.4.1.1.{number}.1" for number in ("2", "4"))
@@ -109,8 +118,8 @@ def save_multi_frame(path, stored, places, slopes=None, intercepts=None, kind=EN
 
 def check_volume(path, values, places):
     """Every voxel of the file is found at its place, to float32."""
-    volume = load_volume(path)
-    assert load_header(path).same_grid(volume.frame, 0)
+    volume = Image.read(path, AXIS_CODES)
+    assert Image.read(path, AXIS_CODES).frame.same_grid(volume.frame, 0)
     assert volume.data.dtype == np.float32 and volume.data.shape == volume.frame.shape
     row, column = np.mgrid[:ROWS, :COLUMNS]
     for plane, position in zip(values, places):
@@ -124,7 +133,7 @@ def check_volume(path, values, places):
 
 
 def refused(path, *words):
-    for load in (load_volume, load_header):
+    for load in (read_voxels, read_frame):
         with pytest.raises(InputError) as caught:
             load(path)
         message = str(caught.value)
@@ -229,7 +238,7 @@ def test_a_slice_that_cannot_be_used(tmp_path, stored, values, word):
     bad = sorted(folder.iterdir())[2]
     change(bad, **values)
     with pytest.raises(InputError) as caught:
-        load_volume(folder)
+        Image.read(folder, AXIS_CODES).data
     assert word in str(caught.value) or "different size" in str(caught.value)
     assert bad.name in str(caught.value)
 
@@ -266,7 +275,7 @@ def test_a_truncated_or_nested_file(tmp_path, stored):
 
 def refused_file(folder, file, word):
     with pytest.raises(InputError) as caught:
-        load_volume(folder)
+        Image.read(folder, AXIS_CODES).data
     assert str(caught.value).startswith(str(file)) and word in str(caught.value)
 
 
@@ -289,10 +298,10 @@ def test_compressed_pixels_with_a_part_longer_than_the_file(tmp_path, stored):
     file.save_as(path)
     raw = path.read_bytes()
     item = raw.rindex(b"\xfe\xff\x00\xe0")
-    load_volume(source)
+    Image.read(source, AXIS_CODES).data
     path.write_bytes(raw[: item + 4] + b"\0\0\0\x7f" + raw[item + 8 :])
     with pytest.raises(InputError) as caught:
-        load_volume(source)
+        Image.read(source, AXIS_CODES).data
     assert str(caught.value).startswith(f"{path}: the compressed pixels are truncated or damaged")
 
 

@@ -11,7 +11,7 @@ from tf_lungreg.many_pairs import record
 from tf_lungreg.many_pairs import registering as module
 from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.many_pairs.summary import write_summary
-from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.pipeline import register
 
 
@@ -47,10 +47,10 @@ def test_a_table(tmp_path):
         "sub/a.mha,/data/series,other,,,2",
     )
     assert read_pairs(path) == {
-        "b_to_a": PairFiles(
+        "b_to_a": PairInputs(
             f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii", moving_mask=f"{tmp_path}/m.nii"
         ),
-        "other": PairFiles(f"{tmp_path}/sub/a.mha", "/data/series"),
+        "other": PairInputs(f"{tmp_path}/sub/a.mha", "/data/series"),
     }
 
 
@@ -110,14 +110,14 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, capsys
 
 
 def test_a_defect_in_one_pair_does_not_stop_the_rest(pair, known, tmp_path, monkeypatch, capsys):
-    files = PairFiles(pair.fixed, pair.moving)
+    files = PairInputs(pair.fixed, pair.moving)
     monkeypatch.setattr(module, "register", lambda *_, **__: 1 / 0)
     assert list(register_pairs({"a": files, "b": files}, tmp_path / "out", "m")) == ["a", "b"]
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
 def test_mistakes_before_the_first_pair(pair, tmp_path):
-    files = {"a": PairFiles(pair.fixed, pair.moving)}
+    files = {"a": PairInputs(pair.fixed, pair.moving)}
     with pytest.raises(InputError, match="jobs"):
         register_pairs(files, tmp_path / "out", "model", jobs=0)
     with pytest.raises(MissingFileError, match="no model"):
@@ -126,7 +126,7 @@ def test_mistakes_before_the_first_pair(pair, tmp_path):
 
 
 def test_results_of_something_else_are_not_kept(pair, known, tmp_path, monkeypatch):
-    out, files = tmp_path / "out", {"a": PairFiles(pair.fixed, pair.moving)}
+    out, files = tmp_path / "out", {"a": PairInputs(pair.fixed, pair.moving)}
     register_pairs(files, out, "model", init="center")
     stamp = (out / "a" / "metrics.json").stat().st_mtime_ns
     register_pairs(files, out, "model", memory=None, window="auto")  # the same, in other words
@@ -141,9 +141,9 @@ def test_results_of_something_else_are_not_kept(pair, known, tmp_path, monkeypat
     refused("init center, not world", init="world")
     refused(r"window auto, not \[0, 9\]", window=(0, 9))
     refused("no transform.h5", itk_transform=True)
-    mask = {"a": PairFiles(pair.fixed, pair.moving, fixed_mask=pair.fixed)}
+    mask = {"a": PairInputs(pair.fixed, pair.moving, fixed_mask=pair.fixed)}
     refused("no fixed_mask", mask)
-    refused("another moving", {"a": PairFiles(pair.fixed, pair.fixed)})
+    refused("another moving", {"a": PairInputs(pair.fixed, pair.fixed)})
     other = {"model": "other", "model_sha256": None}
     with monkeypatch.context() as patch:
         patch.setattr(module, "_find_model", lambda model, settings: (model, other))
@@ -163,8 +163,8 @@ def test_a_model_that_was_moved_is_the_same_one_and_a_new_one_at_its_place_is_no
 
 def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatch, capsys):
     """The other one registers the pair meanwhile, and another one that only it knows."""
-    out, files = tmp_path / "out", PairFiles(pair.fixed, pair.moving)
-    others = {"b": files, "c": files, "d": PairFiles("none.nii", pair.moving)}
+    out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
+    others = {"b": files, "c": files, "d": PairInputs("none.nii", pair.moving)}
 
     def meanwhile(*args, **settings):
         monkeypatch.setattr(module, "register", register)
@@ -181,7 +181,7 @@ def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatc
 
 def test_a_summary_runs_nothing_in_a_spreadsheet(pair, known, tmp_path):
     names = ("=1+cmd|' C'!A0", "@x", "-1_to_+2")
-    files = {name: PairFiles(pair.fixed, "=none.nii") for name in names}
+    files = {name: PairInputs(pair.fixed, "=none.nii") for name in names}
     for _ in range(2):
         register_pairs(files, tmp_path / "out", "model")
     rows = read_summary(tmp_path / "out")
@@ -194,11 +194,11 @@ def test_names_that_are_not_utf8_are_refused_before_the_work(pair, tmp_path):
     series.mkdir()
     (series / os.fsdecode(b"M\xfcller.dcm")).write_text("slice")
     for files in (
-        PairFiles(pair.fixed, series),
-        PairFiles(os.fsdecode(b"M\xfcller.nii"), pair.moving),
+        PairInputs(pair.fixed, series),
+        PairInputs(os.fsdecode(b"M\xfcller.nii"), pair.moving),
     ):
         with pytest.raises(InputError, match="not UTF-8"):
-            files.check()
+            files.open()
 
 
 def test_a_pair_that_another_command_registered_keeps_its_row(tmp_path):

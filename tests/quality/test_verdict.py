@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tf_lungreg.cohorts.cohort import load_cohort, phase_pairs
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import to_network
-from tf_lungreg.images.reading import load_volume
 from tf_lungreg.phantom import write_phantom_cohort
 from tf_lungreg.quality.measures import measure_mirroring
 from tf_lungreg.quality.verdict import judge, quality_line
@@ -90,7 +91,7 @@ def test_without_masks_the_whole_volume_counts():
 def seen(folder):
     """What the network sees of the pairs of a cohort, with the patients off the centre."""
     for pair in phase_pairs(load_cohort(folder)):
-        images = [load_volume(scan.image) for scan in pair]
+        images = [Image.read(scan.image, AXIS_CODES) for scan in pair]
         frames = network_frame(*(image.frame for image in images), (5, 5, 5), margin=4)
         fixed, moving = map(to_network, images, frames)
         yield fixed, np.roll(moving, 3, axis=2)

@@ -14,7 +14,7 @@ from tf_lungreg import ops
 from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.inference.network_pass import identity_model, run_network
 from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.refinement import optimisation as module
@@ -34,7 +34,7 @@ from tf_lungreg.refinement.loss import (
 )
 from tf_lungreg.refinement.optimisation import plan_steps, refine
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform import Transform
 
 SPACING = (3.0, 2.0, 2.4)
 SHAPE = (26, 40, 32)
@@ -45,7 +45,7 @@ def texture(tools, rng):
     """A volume on an anisotropic grid, and where it lies."""
     frame = tools.make_frame(SHAPE, "PIL", (5, -8, 300), spacing=SPACING, angles=(0, 0, 0))
     data = tools.smooth_noise(rng, SHAPE, 1.6) + tools.smooth_noise(rng, SHAPE, 4)
-    return Volume(data.astype(np.float32), frame, "moving")
+    return Image(data.astype(np.float32), frame, "moving")
 
 
 def true_map(points, center):
@@ -63,13 +63,13 @@ def pull(moving, mapping, frame):
     """The moving volume at mapped points, by scipy's cubic spline."""
     where = apply_affine(np.linalg.inv(moving.frame.affine), mapping(points_of(frame)))
     data = ndimage.map_coordinates(moving.data, np.moveaxis(where, -1, 0), order=3, mode="nearest")
-    return Volume(data.astype(np.float32), frame, "fixed")
+    return Image(data.astype(np.float32), frame, "fixed")
 
 
 def inner_errors(transform, mapping, frame):
     """Distance in mm from the true map, away from the borders."""
     points = points_of(frame)
-    found = points + transform.displacement(frame).data
+    found = points + transform.on(frame).data
     errors = np.linalg.norm(found - mapping(points), axis=-1)
     return errors[4:-4, 5:-5, 5:-5]
 
@@ -124,8 +124,8 @@ def test_a_good_start_is_kept_and_a_bad_one_left(tools, texture):
     model = tools.known_model(tools.SOME_AFFINE, spacing=(4.0, 4.0, 4.0))
     begun = begin(texture, texture, model)
     fixed = pull(
-        texture, lambda p: p + begun.transform.displacement(Frame(texture.frame.shape,
-        texture.frame.affine)).at(p), texture.frame
+        texture, lambda p: p + begun.transform.on(Frame(texture.frame.shape,
+        texture.frame.affine)).displacement(p), texture.frame
     )  # fmt: skip
     assert refine(begin(fixed, texture, model), fixed, texture, 12)[1].begun_from == "network"
     wild = tools.known_model(tools.SOME_AFFINE + 0.6 * np.eye(3, 4, 1), spacing=(4.0, 4.0, 4.0))
@@ -194,7 +194,7 @@ def test_a_flat_background(texture):
     """Most of the volume has one value; nothing there pulls."""
     inside = np.zeros(SHAPE, bool)
     inside[8:18, 12:28, 10:22] = True
-    moving = Volume(np.where(inside, texture.data + 5, 0).astype(np.float32), texture.frame, "m")
+    moving = Image(np.where(inside, texture.data + 5, 0).astype(np.float32), texture.frame, "m")
     fixed = pull(moving, lambda p: p + [1.5, -1, 2], texture.frame)
     found, record = refine(begin(fixed, moving), fixed, moving, 60)
     assert record.kept and np.isfinite(found.transform.deformation.data).all()
@@ -292,7 +292,7 @@ class TestControlGrid:
         control = ControlGrid(self.image, np.array([2.0, 3, 2.5]), 25.0)
         points, shift = points_of(self.image), np.array([4.0, -30, 7])
         moved = true_map(points, self.image.center) - points
-        start = control.start(DisplacementField((moved + shift).astype("f4"), self.image), shift)
+        start = control.start(Transform((moved + shift).astype("f4"), self.image), shift)
         assert start.shape == (*control.frame.shape, 3)
         found = control.field(start, shift)
         assert found.frame is self.image

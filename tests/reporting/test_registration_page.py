@@ -54,7 +54,7 @@ def test_slices_are_upright_and_at_their_place(tools, result, orientation):
         index = tuple(n // 2 for n in view.frame.shape)
         point = apply_affine(view.frame.affine, np.array(index))
         to_before = apply_affine(view.frame.affine, view.grid[index])
-        found = result.map_points(point) - result.transform.translation
+        found = result.map_points(point) - result.parts.translation
         np.testing.assert_allclose(to_before, found, atol=1e-6)
         assert view.lung.dtype == bool and view.lung.any()
         assert view.after.std() > 0.05 and view.after.min() >= 0 and view.after.max() <= 1

@@ -111,7 +111,7 @@ def _run_one(options: argparse.Namespace) -> None:
     options.images = options.images + images
     fixed, moving = _images(options)
     from tf_lungreg.files import check_new_folder
-    from tf_lungreg.images.reading import stem
+    from tf_lungreg.images.opening import stem
     from tf_lungreg.quality.verdict import quality_line
     from tf_lungreg.reporting.result_folder import FILES
 

@@ -74,6 +74,23 @@ class Frame:
         difference = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
         return bool(np.abs(difference).max() <= tolerance)
 
+    def __str__(self) -> str:
+        """Shape, spacing and centre, for messages."""
+        center, spacing = np.round(self.center, 3).tolist(), np.round(self.spacing, 3).tolist()
+        return f"shape {self.shape}, spacing {spacing} mm, centre {center} mm"
+
+    def reoriented(self, codes: tuple[str, str, str]) -> Frame:
+        """The same voxels with the axes in another order or direction.
+
+        Args:
+            codes: nibabel axis codes, where each axis shall lead.
+        """
+        orientation = to_axis_codes(self.affine, codes)
+        shape = np.empty(3, dtype=int)
+        shape[orientation[:, 0].astype(int)] = self.shape
+        turn = orientations.inv_ornt_aff(orientation, self.shape)
+        return Frame(tuple(shape), self.affine @ turn)
+
 
 def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Applies a (4, 4) matrix to points of shape (..., 3).

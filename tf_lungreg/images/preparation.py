@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 
 Window = Union[str, Sequence[float]]
 
@@ -79,7 +79,7 @@ def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def resample(
-    volume: Volume, frame: Frame, order: int = 3, outside: str | float = "border"
+    volume: Image, frame: Frame, order: int = 3, outside: str | float = "border"
 ) -> np.ndarray:
     """Samples a volume at the voxels of another grid, at the same world positions.
 
@@ -121,7 +121,7 @@ def resample(
     return out
 
 
-def to_network(volume: Volume, frame: Frame, window: Window = "auto") -> np.ndarray:
+def to_network(volume: Image, frame: Frame, window: Window = "auto") -> np.ndarray:
     """The image that the network sees: windowed by its own intensities, resampled, in [0, 1].
 
     Args:
@@ -135,13 +135,13 @@ def to_network(volume: Volume, frame: Frame, window: Window = "auto") -> np.ndar
     Raises:
         InputError: see :func:`window_limits`.
     """
-    limits = window_limits(volume.data, window, volume.path)
-    windowed = Volume(apply_window(volume.data, limits), volume.frame, volume.path)
+    limits = window_limits(volume.data, window, volume.name)
+    windowed = Image(apply_window(volume.data, limits), volume.frame, volume.name)
     out = resample(windowed, frame)
     return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 
 
-def mask_to_network(mask: Volume, frame: Frame) -> np.ndarray:
+def mask_to_network(mask: Image, frame: Frame) -> np.ndarray:
     """The mask on the network's grid by the nearest voxel: (D, H, W) of ``frame``, bool."""
     return resample(mask, frame, order=0)
 

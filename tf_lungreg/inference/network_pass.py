@@ -12,13 +12,13 @@ import tensorflow as tf
 from tf_lungreg import ops
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.memory import check_memory
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import Window, to_network
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.inference.forward import register_arrays
 from tf_lungreg.parallel import at_once
-from tf_lungreg.transforms.world import WorldTransform, world_transform
+from tf_lungreg.transforms.composed import ComposedTransform, composed_transform
 
 # Bytes a voxel of the grid, of a pass as a whole, measured (docs/benchmarks.md, Growth): of the
 # paper's network, and of the smallest one, which bounds all others from below.
@@ -45,14 +45,14 @@ class NetworkPass:
     moving: np.ndarray
     warped: np.ndarray
     spatial_gradients: np.ndarray
-    transform: WorldTransform
+    transform: ComposedTransform
     spacing: list[float]
 
 
 def run_network(
     model: ExportedModel,
-    fixed: Volume,
-    moving: Volume,
+    fixed: Image,
+    moving: Image,
     window: Window = "auto",
     init: str = "center",
     whole: bool = True,
@@ -81,7 +81,7 @@ def run_network(
         margin=settings.get("margin", 0),
         voxels=settings.get("voxels"),
     )
-    _check_room(model, frames[0], fixed.path, whole)
+    _check_room(model, frames[0], fixed.name, whole)
     seen = at_once(
         lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
     )
@@ -93,7 +93,7 @@ def run_network(
         moving=seen[1],
         warped=outputs["warped"][0, ..., 0].numpy(),
         spatial_gradients=gradients[0].numpy(),
-        transform=world_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
+        transform=composed_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
         spacing=frames[0].spacing.round(6).tolist(),
     )
 

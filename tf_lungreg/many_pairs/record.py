@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_lungreg.export import find_model, model_checksum, read_card, read_weights
 from tf_lungreg.files import record_changes
-from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.inputs import PairInputs
 
 METRICS = "metrics.json"
 
@@ -52,7 +52,7 @@ def model_record(model) -> dict:
 
 
 def find_difference(
-    folder: Path, files: PairFiles, model: Mapping, settings: Mapping, itk_transform: bool
+    folder: Path, files: PairInputs, model: Mapping, settings: Mapping, itk_transform: bool
 ) -> str | None:
     """What the results in a folder were made of that is not what is asked for, if anything.
 
@@ -91,7 +91,7 @@ def _model_changes(before: Mapping, model: Mapping) -> list[str]:
     return [] if before[key] == model[key] else [f"another model ({before['model']})"]
 
 
-def _input_changes(before: Mapping, files: PairFiles) -> list[str]:
+def _input_changes(before: Mapping, files: PairInputs) -> list[str]:
     now = files.record()
     stored = {name: record["sha256"] for name, record in before.items()}
     names = dict.fromkeys([*now, *stored])

@@ -14,24 +14,24 @@ from pathlib import Path
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
 from tf_lungreg.files import check_folder, check_new_folder
-from tf_lungreg.images.reading import stem
+from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL
 from tf_lungreg.inference.slab_model import check_memory
 from tf_lungreg.many_pairs.record import METRICS, find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
-from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.pipeline import check_refine, register
 from tf_lungreg.reporting.result_folder import FILES
 from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
 
 _LONGEST_NAME = 255  # bytes, on most file systems
 
-_COLUMNS = tuple(PairFiles.__dataclass_fields__)
+_COLUMNS = tuple(PairInputs.__dataclass_fields__)
 
 
-def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
+def read_pairs(path: str | os.PathLike) -> dict[str, PairInputs]:
     """Reads ``fixed,moving[,fixed_mask,moving_mask,fixed_landmarks,moving_landmarks,name]``.
 
     Paths are relative to the table's folder. A pair without a name is called
@@ -55,7 +55,7 @@ def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
                 f"{path}: the pair's name {name!r} appears twice or is no folder's name; "
                 "give each pair one of its own in the column 'name'."
             )
-        pairs[name] = PairFiles(**{c: str(path.parent / cell) for c, cell in cells.items()})
+        pairs[name] = PairInputs(**{c: str(path.parent / cell) for c, cell in cells.items()})
     return pairs
 
 
@@ -66,7 +66,7 @@ def _is_folder_name(name: str) -> bool:
 
 
 def register_pairs(
-    pairs: Mapping[str, PairFiles],
+    pairs: Mapping[str, PairInputs],
     out: str | os.PathLike,
     model: str | os.PathLike | None = None,
     jobs: int = 1,
@@ -136,7 +136,7 @@ def _find_model(model, settings: Mapping) -> tuple[object, dict]:
 
 
 def _find_done(
-    pairs: Mapping[str, PairFiles], out: Path, task: _Task
+    pairs: Mapping[str, PairInputs], out: Path, task: _Task
 ) -> tuple[list[str], dict[str, str]]:
     """The pairs whose results are there, and those whose files cannot be compared with them.
 
@@ -227,7 +227,7 @@ class _Task:
     overwrite: bool
     settings: dict
 
-    def __call__(self, pair: tuple[PairFiles, Path]) -> _Outcome:
+    def __call__(self, pair: tuple[PairInputs, Path]) -> _Outcome:
         """Registers a pair; whatever is wrong with it, the others go on."""
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("ignore")
@@ -235,7 +235,7 @@ class _Task:
             problem = self._problem(*pair)
         return _Outcome(problem, tuple(dict.fromkeys(str(each.message) for each in told)))
 
-    def check_done(self, files: PairFiles, folder: Path) -> None:
+    def check_done(self, files: PairInputs, folder: Path) -> None:
         """Raises an InputError if the results in a folder are of something else than asked for."""
         asked = (self.record, self.settings, self.itk_transform)
         difference = find_difference(folder, files, *asked)
@@ -245,14 +245,14 @@ class _Task:
                 "--overwrite."
             )
 
-    def _problem(self, files: PairFiles, folder: Path) -> str | None:
+    def _problem(self, files: PairInputs, folder: Path) -> str | None:
         problem = _caught(self._register, files, folder)
         if problem and not self.overwrite and (folder / METRICS).exists():
             # Another command that writes to the same folder was faster.
             return _caught(self.check_done, files, folder)
         return problem
 
-    def _register(self, files: PairFiles, folder: Path) -> None:
+    def _register(self, files: PairInputs, folder: Path) -> None:
         check_new_folder(folder, self.overwrite, FILES)
         named = isinstance(self.model, str) and self.model != NO_MODEL
         result = register(
@@ -270,7 +270,7 @@ class _Task:
 _load_model = functools.lru_cache(maxsize=1)(load_model)
 
 
-def _caught(function: Callable[[PairFiles, Path], None], *pair) -> str | None:
+def _caught(function: Callable[[PairInputs, Path], None], *pair) -> str | None:
     """The error that the function raises, in one line."""
     try:
         function(*pair)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tf_lungreg.images.geometry import apply_affine
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.sampling import is_inside, thinned_points
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform import Transform
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 SATURATED = 0.05  # distance of Φ from its limits 0 and 2
@@ -72,7 +72,7 @@ def measure_deformation(
     return out
 
 
-def measure_overlap(field: DisplacementField, moving: Volume) -> float:
+def measure_overlap(field: Transform, moving: Image) -> float:
     """Share of the fixed volume that the transform puts within the moving image.
 
     Args:
@@ -84,7 +84,7 @@ def measure_overlap(field: DisplacementField, moving: Volume) -> float:
     return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
 
 
-def measure_dice(fixed: Volume, moving: Volume, stages: dict[str, DisplacementField]) -> dict:
+def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:
     """Dice on the fixed image's grid under each transform: ``dice_<stage>``.
 
     Args:
@@ -93,14 +93,12 @@ def measure_dice(fixed: Volume, moving: Volume, stages: dict[str, DisplacementFi
         stages: name → transform.
     """
     return {
-        f"dice_{name}": dice(fixed.data, field.apply(moving, reference=fixed.frame).data)
+        f"dice_{name}": dice(fixed.data, field.warp(moving, reference=fixed.frame).data)
         for name, field in stages.items()
     }
 
 
-def measure_landmarks(
-    fixed: np.ndarray, moving: np.ndarray, stages: dict[str, DisplacementField]
-) -> dict:
+def measure_landmarks(fixed: np.ndarray, moving: np.ndarray, stages: dict[str, Transform]) -> dict:
     """Distances in mm of corresponding points (N, 3) under each transform.
 
     Args:

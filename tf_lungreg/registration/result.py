@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.images.geometry import Frame
-from tf_lungreg.images.reading import Volume, load_volume
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.inversion import invert_field
-from tf_lungreg.transforms.world import WorldTransform
+from tf_lungreg.images.geometry import AXIS_CODES, Frame
+from tf_lungreg.images.image import Image
+from tf_lungreg.transforms.composed import ComposedTransform
+from tf_lungreg.transforms.transform import Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +26,28 @@ class RegistrationResult:
         warped: the moving image in its own intensities on the fixed grid, float32; the moving
             image's smallest value where it ends.
         displacement: the whole transform.
-        transform: its parts: affine, and deformation with the initial translation.
+        parts: of the transform: affine, and deformation with the initial translation.
         jacobian: local volume change, dT/dp's determinant: below 1 where the tissue is smaller in
             the moving image, at or below 0 where T folds.
         metrics: what ``metrics.json`` holds.
         lung: the fixed image's mask, if there is one.
     """
 
-    fixed: Volume
-    moving: Volume
-    warped: Volume
-    displacement: DisplacementField
-    transform: WorldTransform
-    jacobian: Volume
+    fixed: Image
+    moving: Image
+    warped: Image
+    displacement: Transform
+    parts: ComposedTransform
+    jacobian: Image
     metrics: dict
-    lung: Volume | None = None
+    lung: Image | None = None
 
     @property
     def affine(self) -> np.ndarray:
         """The affine part, (4, 4), fixed → intermediate, RAS mm."""
-        return self.transform.affine
+        return self.parts.affine
 
-    def apply(self, image: str | os.PathLike | Volume, interpolation: str = "linear") -> Volume:
+    def apply(self, image: str | os.PathLike | Image, interpolation: str = "linear") -> Image:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
@@ -60,20 +59,20 @@ class RegistrationResult:
             MissingFileError, InputError: the file cannot be used, or an unknown interpolation.
         """
         exact = interpolation == "nearest"
-        volume = image if isinstance(image, Volume) else load_volume(image, exact=exact)
-        return self.displacement.apply(volume, interpolation)
+        volume = image if isinstance(image, Image) else Image.read(image, AXIS_CODES, exact=exact)
+        return self.displacement.warp(volume, interpolation)
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image."""
         return self.displacement.map_points(points)
 
-    def inverse(self, frame: Frame | None = None) -> DisplacementField:
+    def inverse(self, frame: Frame | None = None) -> Transform:
         """The transform moving → fixed; warns where there is none.
 
         Args:
             frame: its grid; by default the moving image's.
         """
-        return invert_field(self.displacement, self.moving.frame if frame is None else frame)
+        return self.displacement.inverse(self.moving.frame if frame is None else frame)
 
     def save(
         self,

@@ -66,7 +66,7 @@ def write_registration_report(path: str | Path, result: RegistrationResult) -> N
         result: of a registration, with its metrics.
     """
     views, metrics = plane_views(result), result.metrics
-    lead = f"{Path(result.moving.path).name} (moving) to {Path(result.fixed.path).name} (fixed)"
+    lead = f"{Path(result.moving.name).name} (moving) to {Path(result.fixed.name).name} (fixed)"
     verdict = f'<p class="verdict {metrics["quality"]}">{html.escape(quality_line(metrics))}</p>'
     figures = "".join(f"<h3>{view.name}</h3>" + _figure_2(view) for view in views)
     numbers = _comparison(metrics) + _properties(metrics) + _refinement(metrics)

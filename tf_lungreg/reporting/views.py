@@ -9,8 +9,8 @@ import numpy as np
 from nibabel import orientations
 
 from tf_lungreg.images.geometry import Frame, apply_affine, to_axis_codes
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import apply_window, window_limits
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.images.sampling import Sampler, world_points
 
 if TYPE_CHECKING:  # which imports the report, and the report this module
@@ -58,7 +58,7 @@ def plane_views(result: RegistrationResult) -> list[PlaneView]:
     window = result.metrics["settings"]["window"]
     images = []  # how to see each image at world points
     for volume in (result.fixed, result.moving):
-        limits = window_limits(volume.data, window, volume.path)
+        limits = window_limits(volume.data, window, volume.name)
         images.append(lambda p, v=volume, w=limits: apply_window(_sample(v, p), w))
     fixed, moving = images
     middle = (np.array(result.fixed.data.shape) - 1) / 2
@@ -68,7 +68,7 @@ def plane_views(result: RegistrationResult) -> list[PlaneView]:
     for name, codes in PLANES.items():
         frame = _plane(result.fixed.frame, codes, middle)
         points = world_points(frame, slice(0, 1))
-        translation = result.transform.translation
+        translation = result.parts.translation
         found = result.map_points(points)
         lung = result.lung and _sample(result.lung, points, "nearest")
         views.append(
@@ -92,7 +92,7 @@ def _fullest(lung: np.ndarray) -> np.ndarray:
     return np.array([np.argmax(lung.sum(axis=axes)) for axes in others], dtype=float)
 
 
-def _sample(volume: Volume, points: np.ndarray, interpolation: str = "linear") -> np.ndarray:
+def _sample(volume: Image, points: np.ndarray, interpolation: str = "linear") -> np.ndarray:
     mask = volume.data.dtype == bool
     data = volume.data.view(np.uint8) if mask else volume.data
     sampler = Sampler(data, interpolation, outside=data.min())

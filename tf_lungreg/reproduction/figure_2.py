@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from tf_lungreg.files import replacing
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.reporting.figures import registration_figure
 from tf_lungreg.reporting.views import plane_views
 from tf_lungreg.reproduction.pair_measures import Case
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.world import WorldTransform
+from tf_lungreg.transforms.composed import ComposedTransform
+from tf_lungreg.transforms.transform import Transform
 
 
 def write_figure(
-    path: Path, title: str, field: DisplacementField, fixed: Case, moving: Case, window: Window
+    path: Path, title: str, field: Transform, fixed: Case, moving: Case, window: Window
 ) -> None:
     """Draws reference, moving, warped and difference, coronal, where there is most lung.
 
@@ -37,10 +37,10 @@ def write_figure(
     result = RegistrationResult(
         fixed=fixed.image,
         moving=moving.image,
-        warped=field.apply(moving.image),
+        warped=field.warp(moving.image),
         displacement=field,
-        transform=WorldTransform(np.eye(4), field, translation),
-        jacobian=Volume(field.jacobian(), field.frame, fixed.image.path),
+        parts=ComposedTransform(np.eye(4), field, translation),
+        jacobian=Image(field.jacobian(), field.frame, fixed.image.name),
         metrics={"settings": {"window": window}},
         lung=fixed.mask,
     )

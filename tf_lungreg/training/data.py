@@ -15,8 +15,9 @@ from tf_lungreg.cohorts.cohort import (
     split_patients,
 )
 from tf_lungreg.errors import InputError
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
-from tf_lungreg.images.reading import load_header
 from tf_lungreg.training.settings import TrainingConfig
 
 
@@ -48,7 +49,7 @@ def fit_shape(config: TrainingConfig) -> TrainingConfig:
     Raises:
         InputError, MissingFileError: the cohort cannot be used.
     """
-    frames = [load_header(scan.image) for scan in load_cohort(config.cohort).scans]
+    frames = [Image.read(scan.image, AXIS_CODES).frame for scan in load_cohort(config.cohort).scans]
     extents = [
         network_frame(frame, frame, config.spacing, margin=config.margin)[0].shape
         for frame in frames
