@@ -56,8 +56,7 @@ class Image:
             voxels = _checked_voxels(np.asarray(data), self.name)
             self._read = lambda: voxels
             if not isinstance(frame, Frame):
-                check_affine(np.asarray(frame), self.name)
-                frame = Frame(voxels.shape, frame)
+                frame = Frame(voxels.shape, _checked_affine(frame, self.name))
             if voxels.shape != frame.shape:
                 raise InputError(
                     f"{self.name}: data of shape {voxels.shape} on a grid of shape {frame.shape}."
@@ -323,6 +322,14 @@ def _checked_voxels(data: np.ndarray, name: str) -> np.ndarray:
             "axes are needed."
         )
     return data
+
+
+def _checked_affine(affine: np.ndarray, name: str) -> np.ndarray:
+    affine = np.asarray(affine, dtype=np.float64)
+    if affine.shape != (4, 4):
+        raise InputError(f"{name}: an affine of shape {affine.shape}; (4, 4) is needed.")
+    check_affine(affine, name)
+    return affine
 
 
 def _native(dtype: np.dtype) -> np.dtype:

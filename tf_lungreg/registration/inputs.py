@@ -45,9 +45,10 @@ class PairInputs:
     moving_landmarks: str | os.PathLike | None = None
 
     def given(self) -> dict[str, AnyImage]:
-        """The inputs that are given, by name."""
+        """The inputs that are given, by name; both images always."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        images = ("fixed", "moving")
+        return {n: value for n, value in values.items() if n in images or value is not None}
 
     def open(self, coordinates: str = "ras", nifti_frame: str = "sform") -> Pair:
         """Reads headers and tables, to find most mistakes before anything slow.
