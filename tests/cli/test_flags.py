@@ -10,10 +10,10 @@ import pytest
 
 import tf_lungreg
 from tf_lungreg.cli.main import VERBS, make_parser
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingSettings
 
 PACKAGE = Path(tf_lungreg.__file__).parent
-SETTINGS = {field.name for field in dataclasses.fields(TrainingConfig)}
+SETTINGS = {field.name for field in dataclasses.fields(TrainingSettings)}
 
 
 def parsers(parser, verb=None):

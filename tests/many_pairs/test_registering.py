@@ -13,6 +13,7 @@ from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.many_pairs.summary import write_summary
 from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
 
 
 @pytest.fixture
@@ -95,9 +96,12 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, capsys
     rows = read_summary(out)
     assert list(rows) == ["one", "two", "three"]
     metrics = json.loads((out / "one" / "metrics.json").read_text())
-    assert rows["one"]["status"] == "registered" and rows["one"]["quality"] == metrics["quality"]
+    assert (
+        rows["one"]["status"] == "registered"
+        and rows["one"]["quality"] == metrics["quality"]["verdict"]
+    )
     assert rows["one"]["dice_after"] == "n/a"
-    assert float(rows["one"]["folds_volume"]) == metrics["folds_volume"]
+    assert float(rows["one"]["folds_volume"]) == metrics["measures"]["folds_volume"]
     assert rows["two"]["status"] == "failed" and "none.nii" in rows["two"]["reasons"]
 
     stamp = (out / "one" / "metrics.json").stat().st_mtime_ns
@@ -127,14 +131,16 @@ def test_mistakes_before_the_first_pair(pair, tmp_path):
 
 def test_results_of_something_else_are_not_kept(pair, known, tmp_path, monkeypatch):
     out, files = tmp_path / "out", {"a": PairInputs(pair.fixed, pair.moving)}
-    register_pairs(files, out, "model", init="center")
+    register_pairs(files, out, "model", settings=RegistrationSettings(init="center"))
     stamp = (out / "a" / "metrics.json").stat().st_mtime_ns
-    register_pairs(files, out, "model", memory=None, window="auto")  # the same, in other words
+    same = RegistrationSettings(window="auto")  # in other words
+    register_pairs(files, out, "model", settings=same)
     assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
-    def refused(word, files=files, **settings):
+    def refused(word, files=files, itk_transform=False, **changes):
+        settings = RegistrationSettings(**changes)
         with pytest.raises(InputError, match=f"out/a: holds a result with {word}.*--overwrite"):
-            register_pairs(files, out, "model", **settings)
+            register_pairs(files, out, "model", itk_transform=itk_transform, settings=settings)
         assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
     refused("refine 0, not 10", refine=10)

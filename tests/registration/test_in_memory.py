@@ -63,11 +63,11 @@ def test_masks_in_memory_and_the_record(scaled_pair, tools):
     turned = [mask.reoriented(("P", "I", "L")) for mask in masks]  # put right by their affines
     expected = lr.register(*images, model, fixed_mask=masks[0], moving_mask=masks[1])
     found = lr.register(*images, model, fixed_mask=turned[0], moving_mask=turned[1])
-    assert found.metrics["dice_after"] == expected.metrics["dice_after"] > 0.3
-    records = found.metrics["inputs"]
+    assert found.measures.dice_after == expected.measures.dice_after > 0.3
+    records = found.provenance.inputs
     assert records["fixed"]["path"] == scaled_pair[0] and records["fixed_mask"]["path"] == "array"
     assert len({record["sha256"] for record in records.values()}) == 4
-    other = lr.register(*images[::-1], model).metrics["inputs"]
+    other = lr.register(*images[::-1], model).provenance.inputs
     assert other["fixed"]["sha256"] == records["moving"]["sha256"]
 
 

@@ -9,12 +9,12 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, load_model
 from tf_lungreg.files import locked
 from tf_lungreg.models.weights import assign_weights, named_weights
-from tf_lungreg.training import TrainingConfig, callbacks, train
+from tf_lungreg.training import TrainingSettings, callbacks, train
 from tf_lungreg.training.run import compiled_model
 
 
 def run_training(cohort, folder, cache, **settings):
-    config = TrainingConfig(cohort=str(cohort), preset="tiny", **settings).resolved()
+    config = TrainingSettings(cohort=str(cohort), preset="tiny", **settings).resolved()
     return train(config, folder / "run", folder / "model", cache)
 
 
@@ -88,12 +88,14 @@ def test_training_starts_from_an_exported_model(cohort, tiny, tmp_path, cache):
 @pytest.mark.parametrize("branch", ["affine", "deformable"])
 def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny, tmp_path, branch):
     settings = {"cohort": str(cohort), "preset": "tiny"}
-    whole = compiled_model(TrainingConfig(**settings).resolved())
+    whole = compiled_model(TrainingSettings(**settings).resolved())
     weights = {n: np.random.rand(*v.shape) for n, v in named_weights(whole).items()}
     assign_weights(whole, weights, "")
     start = str(export_model(whole, tmp_path / "model", {"settings": settings}))
 
-    part = compiled_model(TrainingConfig(**settings, init_from=start, **{branch: False}).resolved())
+    part = compiled_model(
+        TrainingSettings(**settings, init_from=start, **{branch: False}).resolved()
+    )
     found = named_weights(part)
     assert 0 < len(found) < len(weights)
     for name, variable in found.items():

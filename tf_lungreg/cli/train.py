@@ -144,9 +144,9 @@ def run(options: argparse.Namespace) -> None:
 def make_config(options: argparse.Namespace):
     """The resolved settings: flags, then a search's, those of the model to start with, defaults."""
     from tf_lungreg.export import read_card
-    from tf_lungreg.training import TrainingConfig
+    from tf_lungreg.training import TrainingSettings
 
-    fields = TrainingConfig.__dataclass_fields__
+    fields = TrainingSettings.__dataclass_fields__
     given = {k: v for k, v in vars(options).items() if k in fields}
     given["cohort"] = str(options.cohort or PHANTOM_FOLDER)
     for name in ("spacing", "shape"):
@@ -162,16 +162,16 @@ def make_config(options: argparse.Namespace):
     if start is not None:
         settings = read_card(start)["settings"]
         given = {**{name: settings[name] for name in _OF_THE_NETWORK if name in settings}, **given}
-    return TrainingConfig(**given).resolved()
+    return TrainingSettings(**given).resolved()
 
 
 def _start_model(given: dict) -> str | None:
     """The model whose weights training begins with, if any."""
     from tf_lungreg.inference.default_model import pretrained_model
-    from tf_lungreg.training import TrainingConfig
+    from tf_lungreg.training import TrainingSettings
 
     start = given.get("init_from")
-    if start is None and given.get("preset", TrainingConfig.preset) == TrainingConfig.preset:
+    if start is None and given.get("preset", TrainingSettings.preset) == TrainingSettings.preset:
         start = pretrained_model()
     return None if start in (None, "none") else str(start)
 

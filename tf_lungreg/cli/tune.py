@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Searches and prints the best trial."""
     from tf_lungreg.training import fit_shape
-    from tf_lungreg.tuning import TuningConfig, tune
+    from tf_lungreg.tuning import TuningSettings, tune
     from tf_lungreg.tuning.results import best_row
 
-    config = TuningConfig(
+    config = TuningSettings(
         fit_shape(make_config(options)),
         options.tuner,
         options.trials,

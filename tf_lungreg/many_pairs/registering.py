@@ -17,13 +17,14 @@ from tf_lungreg.files import check_folder, check_new_folder
 from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL
-from tf_lungreg.inference.slab_model import check_memory
-from tf_lungreg.many_pairs.record import METRICS, find_difference, model_record
+from tf_lungreg.many_pairs.record import find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
 from tf_lungreg.registration.inputs import PairInputs
-from tf_lungreg.registration.pipeline import check_refine, register
-from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.registration.metrics_file import METRICS
+from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
 
 _LONGEST_NAME = 255  # bytes, on most file systems
@@ -72,7 +73,7 @@ def register_pairs(
     jobs: int = 1,
     overwrite: bool = False,
     itk_transform: bool = False,
-    **settings,
+    settings: RegistrationSettings | None = None,
 ) -> dict[str, str]:
     """Registers each pair into ``out/<name>`` and writes ``out/summary.csv`` after each.
 
@@ -87,22 +88,20 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine``, ``memory`` and
-            ``nifti_frame`` of :func:`~tf_lungreg.registration.pipeline.register`.
+        settings: of each registration.
 
     Returns:
         The names of the pairs that failed, and why.
 
     Raises:
-        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``refine`` or
-            ``memory`` is no such number, ``out`` cannot be written, or it holds a pair that was
-            registered with other settings, another model or other files.
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``out`` cannot be
+            written, or it holds a pair that was registered with other settings, another model or
+            other files.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
     out = Path(out)
-    check_refine(settings.get("refine", 0))
-    check_memory(settings.get("memory"))
+    settings = settings or RegistrationSettings()
     check_folder(out)
     model, record = _find_model(model, settings)
     task = _Task(model, record, itk_transform, overwrite, settings)
@@ -126,9 +125,9 @@ def register_pairs(
     return progress.failed
 
 
-def _find_model(model, settings: Mapping) -> tuple[object, dict]:
+def _find_model(model, settings: RegistrationSettings) -> tuple[object, dict]:
     """What is passed to the workers, and its record."""
-    if settings.get("refine") and str(model) == NO_MODEL:
+    if settings.refine and str(model) == NO_MODEL:
         return NO_MODEL, {"model": NO_MODEL, "model_sha256": None}
     if model is None or isinstance(model, (str, os.PathLike)):
         model = str(find_model(default_model() if model is None else model))
@@ -225,7 +224,7 @@ class _Task:
     record: dict
     itk_transform: bool
     overwrite: bool
-    settings: dict
+    settings: RegistrationSettings
 
     def __call__(self, pair: tuple[PairInputs, Path]) -> _Outcome:
         """Registers a pair; whatever is wrong with it, the others go on."""
@@ -262,9 +261,9 @@ class _Task:
             fixed_mask=files.fixed_mask,
             moving_mask=files.moving_mask,
             landmarks=(files.fixed_landmarks, files.moving_landmarks),
-            **self.settings,
+            settings=self.settings,
         )
-        result.save(folder, True, self.itk_transform, self.overwrite)
+        save_result(result, folder, True, self.itk_transform, self.overwrite)
 
 
 _load_model = functools.lru_cache(maxsize=1)(load_model)

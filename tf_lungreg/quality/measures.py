@@ -1,6 +1,10 @@
-"""What is measured of one registration: similarity, folding, volume change, Dice, landmarks."""
+"""Measures of a registration: similarity, folding, volume change, Dice, landmark error."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +16,71 @@ from tf_lungreg.transforms.transform import Transform
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 SATURATED = 0.05  # distance of Φ from its limits 0 and 2
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of one registration. ``before`` is after the initial translation alone.
+
+    Attributes:
+        mse_before: mean squared difference of the images that the network saw, in [0, 1].
+        mse_after: the same, registered.
+        ncc_before: their correlation.
+        ncc_after: the same, registered.
+        ncc_shifted: see :func:`measure_mirroring`.
+        ncc_mirrored: see there.
+        overlap: share of the fixed volume that the transform puts within the moving image.
+        saturated: share of Φ near its limits 0 and 2.
+        folds_volume: share of folded voxels.
+        folds_lung: the same within the lung; None without a mask.
+        jacobian_region: ``"lung"`` or ``"volume"``, where the quantiles are from.
+        jacobian_quantiles: quantile → Jacobian determinant.
+        dice_world: Dice of the masks as the files lie; None without both masks.
+        dice_before: the same after the initial translation.
+        dice_after: the same, registered.
+        landmarks: number of corresponding landmarks; None without any, as all that follow.
+        landmarks_outside: role → how many of them lie outside that image.
+        tre_world: mean landmark error in mm as the files lie.
+        tre_world_median: its median.
+        tre_world_max: its largest.
+        tre_before: mean landmark error in mm after the initial translation.
+        tre_before_median: its median.
+        tre_before_max: its largest.
+        tre_after: mean landmark error in mm, registered.
+        tre_after_median: its median.
+        tre_after_max: its largest.
+    """
+
+    mse_before: float
+    mse_after: float
+    ncc_before: float
+    ncc_after: float
+    ncc_shifted: float
+    ncc_mirrored: float
+    overlap: float
+    saturated: float
+    folds_volume: float
+    jacobian_region: str
+    jacobian_quantiles: Mapping[str, float]
+    folds_lung: float | None = None
+    dice_world: float | None = None
+    dice_before: float | None = None
+    dice_after: float | None = None
+    landmarks: int | None = None
+    landmarks_outside: Mapping[str, int] | None = None
+    tre_world: float | None = None
+    tre_world_median: float | None = None
+    tre_world_max: float | None = None
+    tre_before: float | None = None
+    tre_before_median: float | None = None
+    tre_before_max: float | None = None
+    tre_after: float | None = None
+    tre_after_median: float | None = None
+    tre_after_max: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Name → value of the measures that there are."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:

@@ -6,21 +6,22 @@ import base64
 import html
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from tf_lungreg.files import write_text
-from tf_lungreg.quality.verdict import quality_line
+from tf_lungreg.quality.measures import Measures
+from tf_lungreg.refinement.optimisation import Refinement
+from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.registration.settings import RegistrationSettings
 from tf_lungreg.reporting.figures import jacobian_figure, overlay, registration_figure
 from tf_lungreg.reporting.pages import page, picture, table
 from tf_lungreg.reporting.views import PlaneView, plane_views
-
-if TYPE_CHECKING:  # which imports this module
-    from tf_lungreg.registration.result import RegistrationResult
 
 _STYLE = """
 table { margin-bottom: 1.2rem; } details { margin: 0; } td + td { white-space: nowrap; }
@@ -58,24 +59,26 @@ _FILES = (
 )
 
 
-def write_registration_report(path: str | Path, result: RegistrationResult) -> None:
+def write_report(path: str | Path, result: RegistrationResult) -> None:
     """Writes the page: verdict, numbers, before against after, Figure 2, volume change.
 
     Args:
         path: the page, replaced where it exists.
-        result: of a registration, with its metrics.
+        result: of a registration.
     """
-    views, metrics = plane_views(result), result.metrics
+    views = result_views(result)
+    start = _start(result.settings)
     lead = f"{Path(result.moving.name).name} (moving) to {Path(result.fixed.name).name} (fixed)"
-    verdict = f'<p class="verdict {metrics["quality"]}">{html.escape(quality_line(metrics))}</p>'
+    quality = result.quality
+    verdict = f'<p class="verdict {quality.verdict}">{html.escape(str(quality))}</p>'
     figures = "".join(f"<h3>{view.name}</h3>" + _figure_2(view) for view in views)
-    numbers = _comparison(metrics) + _properties(metrics) + _refinement(metrics)
-    recorded = ("settings", "refinement", "model", "inputs", "seconds", "software")
-    record = {name: metrics[name] for name in recorded if metrics.get(name) is not None}
+    numbers = _comparison(result.measures.given(), start) + _properties(result)
+    numbers += _refinement(result.provenance.refinement)
+    record = {"settings": asdict(result.settings), **asdict(result.provenance)}
     sections = [
         ("Result", verdict + numbers),
-        ("Before and after", _sliders(views, _start(metrics))),
-        ("Local volume change", _volume_change(views, metrics)),
+        ("Before and after", _sliders(views, start)),
+        ("Local volume change", _volume_change(views, result.measures)),
         ("Images and deformed grid", figures),
         ("Files", _files()),
         ("How it was made", _record(record)),
@@ -83,12 +86,29 @@ def write_registration_report(path: str | Path, result: RegistrationResult) -> N
     write_text(path, page("Registration report", lead, sections, _STYLE))
 
 
-def _comparison(metrics: dict) -> str:
+def result_views(result: RegistrationResult) -> list[PlaneView]:
+    """Slices of a result in three planes.
+
+    Args:
+        result: of a registration.
+    """
+    return plane_views(
+        result.fixed,
+        result.moving,
+        result.displacement,
+        result.jacobian,
+        result.parts.translation,
+        result.settings.window,
+        result.lung,
+    )
+
+
+def _comparison(measures: dict[str, Any], start: str) -> str:
     """What is measured at each stage."""
     stages = ("world", "before", "after")
 
     def row(title, pattern, form):
-        values = [metrics.get(pattern.format(stage)) for stage in stages]
+        values = [measures.get(pattern.format(stage)) for stage in stages]
         return (title, *("" if v is None else form.format(v) for v in values))
 
     rows = [
@@ -99,46 +119,47 @@ def _comparison(metrics: dict) -> str:
         row("Correlation of the images", "ncc_{}", "{:.3f}"),
         row("Mean squared difference", "mse_{}", "{:.5f}"),
     ]
-    header = ("", "as the files lie", _start(metrics), "registered")
+    header = ("", "as the files lie", start, "registered")
     return table([r for r in rows if any(r[1:])], header)
 
 
-def _properties(metrics: dict) -> str:
-    """What is measured of the transform."""
+def _properties(result: RegistrationResult) -> str:
+    """Measures of the transform."""
+    measures = result.measures
+    folds = (("lung", measures.folds_lung), ("volume", measures.folds_volume))
     rows = [
-        ("Folded voxels in the " + where, f"{100 * metrics['folds_' + where]:.4f} %")
-        for where in ("lung", "volume")
-        if f"folds_{where}" in metrics
+        (f"Folded voxels in the {where}", f"{100 * share:.4f} %")
+        for where, share in folds
+        if share is not None
     ]
     rows += [
-        ("Fixed image within the moving one", f"{100 * metrics['overlap']:.1f} %"),
-        ("Spatial gradients at their limits", f"{100 * metrics['saturated']:.2f} %"),
-        ("Time without writing", f"{sum(metrics['seconds'].values()):.1f} s"),
+        ("Fixed image within the moving one", f"{100 * measures.overlap:.1f} %"),
+        ("Spatial gradients at their limits", f"{100 * measures.saturated:.2f} %"),
+        ("Time without writing", f"{sum(result.provenance.seconds.values()):.1f} s"),
     ]
     return table(rows)
 
 
-def _refinement(metrics: dict) -> str:
+def _refinement(record: Refinement | None) -> str:
     """What became of ``--refine``, where it was asked for."""
-    record = metrics.get("refinement")
     if record is None:
         return ""
-    begun = {"network": "the network's answer", "identity": "the identity"}[record["begun_from"]]
-    kept = "the refined transform" if record["kept"] else "the network's answer, which is better"
-    term = "{image_term_before:.4f} before, {image_term_after:.4f} after"
+    begun = {"network": "the network's answer", "identity": "the identity"}[record.begun_from]
+    kept = "the refined transform" if record.kept else "the network's answer, which is better"
+    term = f"{record.image_term_before:.4f} before, {record.image_term_after:.4f} after"
     return table(
         [
-            ("Steps of refinement", f"{record['steps']} on {len(record['levels'])} levels"),
+            ("Steps of refinement", f"{record.steps} on {len(record.levels)} levels"),
             ("It began from", begun),
-            ("Its image term, 1 − NCC²", term.format(**record)),
+            ("Its image term, 1 − NCC²", term),
             ("What was kept", kept),
         ]
     )
 
 
-def _start(metrics: dict) -> str:
+def _start(settings: RegistrationSettings) -> str:
     """Where the moving image lay when the network saw it."""
-    return {"center": "centres aligned", "world": "before"}[metrics["settings"]["init"]]
+    return {"center": "centres aligned", "world": "before"}[settings.init]
 
 
 def _sliders(views: list[PlaneView], start: str) -> str:
@@ -171,7 +192,7 @@ def _letters(view: PlaneView) -> str:
     return f'<span class="side left">{left}</span><span class="side right">{right}</span>'
 
 
-def _volume_change(views: list[PlaneView], metrics: dict) -> str:
+def _volume_change(views: list[PlaneView], measures: Measures) -> str:
     figure = jacobian_figure(
         [view.fixed[0] for view in views],
         [view.jacobian[0] for view in views],
@@ -180,8 +201,8 @@ def _volume_change(views: list[PlaneView], metrics: dict) -> str:
         [view.name for view in views],
         [view.sides for view in views],
     )
-    where = metrics["jacobian_region"]
-    quantiles = metrics["jacobian_quantiles"].items()
+    where = measures.jacobian_region
+    quantiles = measures.jacobian_quantiles.items()
     return (
         "<p>The volume that a piece of tissue has in the moving image, as a multiple of that in "
         "the fixed image: below 1 (red) it is smaller there. Black where the transform folds.</p>"

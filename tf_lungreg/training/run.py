@@ -26,7 +26,7 @@ from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.data import TrainingData, load_training_data
 from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run
 from tf_lungreg.training.run_export import best_model
-from tf_lungreg.training.settings import TrainingConfig
+from tf_lungreg.training.settings import TrainingSettings
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
 from tf_lungreg.training.validation import evaluate_pairs, summarise
@@ -34,7 +34,7 @@ from tf_lungreg.training.workers import is_chief
 
 
 def train(
-    config: TrainingConfig,
+    config: TrainingSettings,
     run: Path,
     models: Path,
     cache: Path | None = None,
@@ -107,7 +107,7 @@ def _train(config, data: TrainingData, run: Path, models: Path, devices, started
 
 
 @keras_defaults()
-def fit(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progress:
+def fit(model, config: TrainingSettings, data: TrainingData, run: Path) -> Progress:
     """Trains a compiled model, or goes on with it; the best epoch is in ``run / "best.npz"``.
 
     Args:
@@ -132,7 +132,7 @@ def checkpoints_size(model: tf.keras.Model) -> int:
     return 3 * 3 * 4 * numbers  # weights and Adam's two moments, float32
 
 
-def compiled_model(config: TrainingConfig) -> tf.keras.Model:
+def compiled_model(config: TrainingSettings) -> tf.keras.Model:
     """The network of the settings with their loss, and with the weights that training begins with.
 
     Raises:
@@ -161,7 +161,9 @@ def compiled_model(config: TrainingConfig) -> tf.keras.Model:
     )
 
 
-def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress: Progress) -> None:
+def _fit(
+    model, config: TrainingSettings, data: TrainingData, run: Path, progress: Progress
+) -> None:
     """Trains from ``progress`` on, which is kept up to date."""
     images = stack_images([scan.image for scan in data.train])
     watched, watched_pairs = _stack_pairs(data.validation)
@@ -197,7 +199,7 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
         _fit(model, config, data, run, progress)
 
 
-def _display(config: TrainingConfig, run: Path, epoch: int):
+def _display(config: TrainingSettings, run: Path, epoch: int):
     bar = ProgressBar(config.epochs, config.steps, epoch)
     return bar, tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
 

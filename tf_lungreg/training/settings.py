@@ -24,7 +24,7 @@ _OF_PRESET = (
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingSettings:
     """Everything that decides what a training computes.
 
     Attributes:
@@ -83,7 +83,7 @@ class TrainingConfig:
     mixed_precision: bool = False
     recompute: bool = False
 
-    def resolved(self) -> TrainingConfig:
+    def resolved(self) -> TrainingSettings:
         """The same with the preset's values where none was given, checked.
 
         Raises:
