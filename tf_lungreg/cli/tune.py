@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tf_lungreg.cli.train import make_config
+from tf_lungreg.cli.train import make_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     from tf_lungreg.tuning.results import best_row
 
     config = TuningSettings(
-        fit_shape(make_config(options)),
+        fit_shape(make_settings(options).resolved()),
         options.tuner,
         options.trials,
         tuple(options.tune),
