@@ -9,14 +9,13 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, load_model
 from tf_lungreg.files import locked
 from tf_lungreg.models.weights import assign_weights, named_weights
-from tf_lungreg.training import TrainingSettings, callbacks
-from tf_lungreg.training import run_training as train
+from tf_lungreg.training import TrainingSettings, callbacks, run_training
 from tf_lungreg.training.run import compiled_model
 
 
 def train(cohort, folder, cache, **settings):
     config = TrainingSettings(cohort=str(cohort), preset="tiny", **settings).resolved()
-    return train(config, folder / "run", folder / "model", cache)
+    return run_training(config, folder / "run", folder / "model", cache)
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
+from importlib import resources
 from pathlib import Path
 
-import tf_lungreg
 from tf_lungreg.errors import InputError
 
 VARIABLE = "LUNGREG_MODEL"
@@ -37,7 +36,7 @@ def default_model() -> Path:
 
 def pretrained_model() -> Path | None:
     """The pretrained model that came with the package, in a checkout or installed; or None."""
-    checkout = Path(tf_lungreg.__file__).parents[1]
-    installed = Path(sys.prefix) / "share" / "tf_lungreg"
-    folders = [place / _MODELS / _PRETRAINED for place in (checkout, installed)]
-    return next((folder for folder in folders if folder.is_dir()), None)
+    package = Path(str(resources.files("tf_lungreg")))
+    installed = package / "pretrained"  # package data of wheels: see package_dir in setup.cfg
+    checkout = package.parent / _MODELS / _PRETRAINED  # where the tree keeps it
+    return next((folder for folder in (installed, checkout) if folder.is_dir()), None)

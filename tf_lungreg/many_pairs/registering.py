@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import time
 import warnings
@@ -26,6 +27,8 @@ from tf_lungreg.registration.pipeline import register
 from tf_lungreg.registration.settings import RegistrationSettings
 from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, on most file systems
 
@@ -77,7 +80,7 @@ def register_pairs(
 ) -> dict[str, str]:
     """Registers each pair into ``out/<name>`` and writes ``out/summary.csv`` after each.
 
-    Prints a line for each pair and one at the end. The pairs are registered in other processes, so
+    Logs a line for each pair and one at the end. The pairs are registered in other processes, so
     that a file that ends the process which reads it is one failed pair. A script that calls this
     needs ``if __name__ == "__main__":``.
 
@@ -107,7 +110,7 @@ def register_pairs(
     task = _Task(model, record, itk_transform, overwrite, settings)
     done, failed = ([], {}) if overwrite else _find_done(pairs, out, task)
     if done:
-        print(f"{out}: {len(done)} of {len(pairs)} pairs are done and skipped", flush=True)
+        _log.info("%s: %d of %d pairs are done and skipped", out, len(done), len(pairs))
     waiting = {
         name: (files, out / name)
         for name, files in pairs.items()
@@ -156,7 +159,7 @@ def _find_done(
 
 
 class _Progress:
-    """What a run prints, and the pairs that failed.
+    """What a run logs, and the pairs that failed.
 
     Args:
         total: pairs in the table.
@@ -172,7 +175,7 @@ class _Progress:
             self.tell(name, _Outcome(problem))
 
     def tell(self, name: str, outcome: _Outcome | WorkerDied) -> None:
-        """Prints how a pair ended."""
+        """Logs how a pair ended."""
         problem = str(outcome) if isinstance(outcome, WorkerDied) else outcome.problem
         for warning in getattr(outcome, "warnings", ()):
             warnings.warn(f"{name}: {warning}", stacklevel=2)
@@ -183,22 +186,26 @@ class _Progress:
         ended = self._skipped + self._registered + len(self.failed)
         seconds = time.monotonic() - self._started
         left = seconds / (self._registered + len(self.failed)) * (self._total - ended)
-        print(
-            f"{name}: {f'failed: {problem}' if problem else 'registered'} ({ended} of "
-            f"{self._total}, {len(self.failed)} failed, {_duration(left)} left)",
-            flush=True,
+        _log.info(
+            "%s: %s (%d of %d, %d failed, %s left)",
+            name,
+            f"failed: {problem}" if problem else "registered",
+            ended,
+            self._total,
+            len(self.failed),
+            _duration(left),
         )
 
     def close(self, summary: Path) -> None:
-        """Prints the last line."""
+        """Logs the last lines."""
         ended = self._skipped + self._registered + len(self.failed)
         counts = [f"{self._registered} registered", f"{len(self.failed)} failed"]
         counts += [f"{self._skipped} skipped"] if self._skipped else []
         counts += [f"{self._total - ended} not begun or not ended"] if ended < self._total else []
         seconds = time.monotonic() - self._started
-        print(f"{', '.join(counts)}, {_duration(seconds)}", flush=True)
+        _log.info("%s, %s", ", ".join(counts), _duration(seconds))
         if summary.exists():
-            print(f"summary {summary}", flush=True)
+            _log.info("summary %s", summary)
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,8 @@ from tf_lungreg.tuning.settings import (
 )
 from tf_lungreg.tuning.space import RegistrationHyperModel
 from tf_lungreg.tuning.trials_page import write_tuning_report
+
+_log = logging.getLogger(__name__)
 
 _GIVE_UP = 3  # failed trials in a row, after which something else than their settings is wrong
 
@@ -122,7 +125,7 @@ class _Search(kt.Tuner):
         return self.hypermodel.fit(trial.hyperparameters, model, data, folder)
 
     def on_trial_end(self, trial):
-        """Writes the table and says how the trial ended.
+        """Writes the table and logs how the trial ended.
 
         Raises:
             InputError: too many failed in a row.
@@ -131,7 +134,7 @@ class _Search(kt.Tuner):
         if not _is_worker():
             write_results(self.out, self.rows(), self.config)
         row = self._rows([self.oracle.get_trial(trial.trial_id)])[0]
-        print(_line(row, self.config), flush=True)
+        _log.info("%s", _line(row, self.config))
         self.failed = [*self.failed, row["message"]] if row["status"] == "failed" else []
         if len(self.failed) == _GIVE_UP:
             raise InputError(f"{_GIVE_UP} trials in a row failed; the last: {self.failed[-1]}")
