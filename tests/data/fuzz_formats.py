@@ -18,6 +18,8 @@ from test_dicom import COUNT as SLICES
 from test_dicom import positions, save_multi_frame, save_series
 from test_fuzz import check_image, read_damaged, read_image
 
+from tf_lungreg.data import gdcm
+
 MEMORY = 4 << 30
 
 
@@ -67,16 +69,14 @@ def jpeg(compressor):
 
 
 def compress_as(compressor, path):
-    """Keeps the header: SimpleITK writes one of its own."""
+    """Compresses a slice with GDCM; the header stays, SimpleITK writes one of its own."""
     file = pydicom.dcmread(path)
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")
     writer.SetFileName(str(path))
     writer.UseCompressionOn()
     writer.SetCompressor(compressor)
-    writer.Execute(
-        sitk.GetImageFromArray(np.frombuffer(file.PixelData, np.int16).reshape(1, 16, 16))
-    )
+    writer.Execute(sitk.GetImageFromArray(file.pixel_array[None]))
     compressed = pydicom.dcmread(path)
     file.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
     file["PixelData"] = compressed["PixelData"]
@@ -124,8 +124,25 @@ FORMATS = {
 }
 
 
+class LastingDecoder(gdcm.Decoder):
+    """The same process for all files, as long as none ends it: starting one takes a while."""
+
+    def __init__(self):
+        super().__enter__()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is not None:
+            super().__exit__()
+            super().__enter__()
+
+
 def main(name, folder, count, seed=0):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    decoder = LastingDecoder()
+    gdcm.Decoder = lambda: decoder
     source, damaged = FORMATS[name](Path(folder))
     check_image(read_image(source), None)  # or only what is whole would be seen as damaged
     seed = 1000 * int(seed) + 10 + sorted(FORMATS).index(name)
