@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -94,6 +95,12 @@ def register(
     if refine:
         with clock.stage("refinement"):
             seen, refinement = refine_pass(seen, *images, refine, window)
+        if not refinement.kept:
+            warnings.warn(
+                "refine: the refined transform matches the images no better; the network's result "
+                "is kept.",
+                stacklevel=2,
+            )
     with clock.stage("resampling"):
         field = seen.transform.displacement(images[0].frame)
         warped = field.apply(images[1])
