@@ -53,6 +53,7 @@ def open_itk(path: Path) -> Source:
     affine[:3, 3] = geometry.ras_to_lps(np.array(header.GetOrigin()[:3]))
 
     def read(exact: bool) -> np.ndarray:
+        voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
         # SimpleITK's arrays are in the order z, y, x; transposed they are in the file's.
