@@ -16,7 +16,7 @@ def slow(session):
     """The main job from scratch and everything else that takes minutes."""
     session.install("-e", ".[test]")
     session.run("pytest", "-m", "slow", *session.posargs)
-    session.run("pytest", "tests/data/test_fuzz.py", env={"LUNGREG_FUZZ": "20000"})
+    session.run("pytest", "tests/images/test_fuzz.py", env={"LUNGREG_FUZZ": "20000"})
 
 
 @nox.session(python="3.11")

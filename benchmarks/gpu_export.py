@@ -25,13 +25,13 @@ from forward import convolution_operations
 from jax.experimental import jax2tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tf_lungreg.data.phantom import make_subject
-from tf_lungreg.data.preprocessing import apply_window, window_limits
 from tf_lungreg.errors import USER_ERRORS
 from tf_lungreg.export import read_card, read_weights
 from tf_lungreg.files import replacing_folder, write_json
+from tf_lungreg.images.preparation import apply_window, window_limits
 from tf_lungreg.models import build_registration_model, find_preset
 from tf_lungreg.models.weights import assign_weights, named_weights
+from tf_lungreg.phantom import make_subject
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 PLATFORMS = ("cpu", "cuda")

@@ -21,13 +21,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.benchmark.measures import measure_pair, read_case
-from tf_lungreg.benchmark.methods import make_methods
 from tf_lungreg.cli.named_values import named_values
-from tf_lungreg.data.cohort import Scan, load_cohort
-from tf_lungreg.data.tables import read_landmarks, write_table
+from tf_lungreg.cohorts.cohort import Scan, load_cohort
 from tf_lungreg.files import write_json
-from tf_lungreg.geometry import ras_to_lps
+from tf_lungreg.images.geometry import ras_to_lps
+from tf_lungreg.reproduction.methods import make_methods
+from tf_lungreg.reproduction.pair_measures import measure_pair, read_case
+from tf_lungreg.tables.landmarks import read_landmarks
+from tf_lungreg.tables.table import write_table
 
 PHASES = ("inhale", "exhale")  # fixed, moving
 AXIS = (1.0, 1.0, 1.0)  # of the rotations: all planes take part

@@ -25,7 +25,7 @@ import tensorflow as tf
 from forward import convolution_operations, matrix_product_rate, print_rates, seconds
 
 from tf_lungreg import losses
-from tf_lungreg.data.pairs import stack_images, training_pairs
+from tf_lungreg.cohorts.random_pairs import stack_images, training_pairs
 from tf_lungreg.models import build_registration_model, find_preset
 
 _IMAGES = 4  # from which pairs are drawn

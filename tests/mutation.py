@@ -1,4 +1,4 @@
-"""Whether the tests would notice: small errors put into `geometry` and `ops`, one at a time.
+"""Whether the tests would notice: small errors put into geometry and `ops`, one at a time.
 
 cosmic-ray makes the errors in a copy of the tree and runs the module's own tests on each; of the
 many a random sample is taken. Errors that change nothing are left out: other operators on bits,
@@ -22,7 +22,10 @@ from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
 ROOT = Path(__file__).parents[1]
 GROUPS = {
-    "geometry": {"geometry": ("test_geometry.py", "test_geometry_properties.py")},
+    "geometry": {
+        "images/geometry": ("images/test_geometry.py", "images/test_geometry_properties.py"),
+        "images/network_frame": ("images/test_geometry.py",),
+    },
     "ops": {
         f"ops/{name}": (f"ops/test_{name}.py",)
         for name in ("correlation", "grids", "integration", "jacobian", "resampling", "warping")

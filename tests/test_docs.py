@@ -195,4 +195,8 @@ def test_examples_in_docstrings(name):
 
 
 def test_there_are_examples():
-    assert {"tf_lungreg.ops.grids", "tf_lungreg.geometry", "tf_lungreg.metrics"} <= set(EXAMPLES)
+    assert {
+        "tf_lungreg.ops.grids",
+        "tf_lungreg.images.geometry",
+        "tf_lungreg.quality.scores",
+    } <= set(EXAMPLES)

@@ -17,8 +17,11 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "build_registration_model": "tf_lungreg.models",
     "compile_registration_model": "tf_lungreg.training",
+    "Image": "tf_lungreg.images.image",
+    "Transform": "tf_lungreg.transforms.transform",
     "load_model": "tf_lungreg.export",
     "register": "tf_lungreg.registration.pipeline",
+    "save_result": "tf_lungreg.reporting.result_folder",
     "RegistrationResult": "tf_lungreg.registration.result",
 }
 

@@ -6,8 +6,8 @@ python docs/images/pair.py FIXED MOVING PICTURE.png [REFINE]
 import sys
 
 from tf_lungreg import register
-from tf_lungreg.registration.report import view_figure
-from tf_lungreg.registration.views import plane_views
+from tf_lungreg.reporting.registration_page import view_figure
+from tf_lungreg.reporting.views import plane_views
 
 
 def main(fixed: str, moving: str, picture: str, refine: str = "0") -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tf_lungreg.classification.features import make_features, sample
-from tf_lungreg.classification.training import ClassifierSettings, respond, train_classifiers
-from tf_lungreg.data.phantom import make_subject
-from tf_lungreg.data.phantom.cohort import draw_diagnoses
+from tf_lungreg.classification.fitting import ClassifierSettings, respond, train_classifiers
+from tf_lungreg.phantom import make_subject
+from tf_lungreg.phantom.cohort import draw_diagnoses
 
 SHAPE = (16, 24, 24)
 

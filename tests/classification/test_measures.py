@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tf_lungreg.classification.measures import clopper_pearson, measure, permutation_test
+from tf_lungreg.classification.accuracy import clopper_pearson, measure, permutation_test
 
 
 @pytest.mark.parametrize(("count", "of"), [(11, 13), (0, 4), (13, 13), (1, 9)])

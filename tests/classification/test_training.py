@@ -4,14 +4,14 @@ import tensorflow as tf
 from scipy import ndimage
 
 from tf_lungreg.classification.features import make_features, mirrored, sample
-from tf_lungreg.classification.training import (
+from tf_lungreg.classification.fitting import (
     ClassifierSettings,
     class_weights,
     respond,
     train_classifiers,
 )
+from tf_lungreg.classification.network import build_ild_classifier
 from tf_lungreg.errors import InputError
-from tf_lungreg.models.ild import build_ild_classifier
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_class_weights_balance():
 
 def test_loss_is_weighted_cross_entropy(features):
     """One epoch of one step, against Keras' own loss and optimizer."""
-    from tf_lungreg.classification.training import train_one
+    from tf_lungreg.classification.fitting import train_one
 
     _, x, labels = features
     settings = ClassifierSettings(

@@ -9,7 +9,7 @@ import pytest
 
 from tf_lungreg.cli import main
 from tf_lungreg.cli.main import make_parser
-from tf_lungreg.data.cohort import load_cohort, split_patients
+from tf_lungreg.cohorts.cohort import load_cohort, split_patients
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 import tf_lungreg
 from tf_lungreg.cli import main
-from tf_lungreg.registration.result import FILES
+from tf_lungreg.reporting.result_folder import FILES
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_landmarks_in_lps(images, model, capsys):
 
 @pytest.fixture
 def no_pretrained(monkeypatch):
-    monkeypatch.setattr("tf_lungreg.registration.default_model.pretrained_model", lambda: None)
+    monkeypatch.setattr("tf_lungreg.inference.default_model.pretrained_model", lambda: None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from tf_lungreg.cli import main
 from tf_lungreg.cli.train import add_arguments, make_config
-from tf_lungreg.registration.default_model import pretrained_model
+from tf_lungreg.inference.default_model import pretrained_model
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_too_much_for_the_memory_is_one_line(here, capsys, monkeypatch):
     def demand(*_, **__):
         raise MemoryError("Unable to allocate 909 TiB")
 
-    monkeypatch.setattr("tf_lungreg.data.phantom.write_phantom_cohort", demand)
+    monkeypatch.setattr("tf_lungreg.phantom.write_phantom_cohort", demand)
     assert main(["phantom", "--out", "big"]) == 2
     assert "909 TiB" in capsys.readouterr().err
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tf_lungreg import losses
-from tf_lungreg.data.pairs import pair_inputs
+from tf_lungreg.cohorts.random_pairs import pair_inputs
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.training import compile_registration_model
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lungreg.classification.network import build_ild_classifier
 from tf_lungreg.models import PRESETS, build_registration_model
-from tf_lungreg.models.ild import build_ild_classifier
 from tf_lungreg.models.keras_state import keras_defaults
 
 # Types of all weights and activations, then the result of a training step, as JSON.
@@ -18,8 +18,8 @@ SCRIPT = """
 import json, sys
 import numpy as np, tensorflow as tf
 from tf_lungreg import build_registration_model, compile_registration_model
-from tf_lungreg.data.pairs import pair_inputs
-from tf_lungreg.models.ild import build_ild_classifier
+from tf_lungreg.cohorts.random_pairs import pair_inputs
+from tf_lungreg.classification.network import build_ild_classifier
 
 def types(model):
     weights = {tf.as_dtype(w.dtype).name for w in model.weights}

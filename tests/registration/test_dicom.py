@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tf_lungreg.geometry import Frame, ras_to_lps
+from tf_lungreg.images.geometry import Frame, ras_to_lps
 from tf_lungreg.registration.pipeline import register
 
 

@@ -11,13 +11,14 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from tf_lungreg.data.io import load_volume
-from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.geometry import apply_affine, network_frame, ras_to_lps
+from tf_lungreg.images.geometry import apply_affine, ras_to_lps
+from tf_lungreg.images.image import Image
+from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.registration.result import FILES
-from tf_lungreg.registration.transform_files import read_displacement
+from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.tables.table import write_table
+from tf_lungreg.transforms.transform import Transform
 
 ORIENTATIONS = [
     "".join(ends)
@@ -93,7 +94,7 @@ def test_what_the_network_saw_and_what_is_saved_agree(tools, pair):
     """The warped image on the native grid lowers the same difference that the network measured."""
     model = tools.known_model(tools.SOME_AFFINE, bend=0.3, spacing=(3.0, 3.0, 3.0))
     result = register(pair.fixed, pair.fixed, model)
-    back = result.inverse().apply(result.warped)
+    back = result.inverse().warp(result.warped)
     same = np.abs(back.data - result.fixed.data)[4:-4, 4:-4, 4:-4]
     moved = np.abs(result.warped.data - result.fixed.data)[4:-4, 4:-4, 4:-4]
     assert same.mean() < 0.5 * moved.mean()
@@ -220,7 +221,7 @@ def test_files_of_a_result(tools, pair, tmp_path):
     result = register(pair.fixed, pair.moving, tools.known_model())
     out = result.save(tmp_path / "new" / "out", report=True, itk_transform=True)
     assert {p.name for p in out.iterdir()} == set(FILES)
-    assert read_displacement(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
+    assert Transform.read(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
     before = (out / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="already exists"):
         result.save(out)
@@ -236,7 +237,7 @@ def test_files_of_a_result(tools, pair, tmp_path):
 
 def test_nothing_is_left_of_a_result_that_cannot_be_written(tools, pair, tmp_path, monkeypatch):
     result = register(pair.fixed, pair.moving, tools.known_model())
-    monkeypatch.setattr("tf_lungreg.registration.result.write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("tf_lungreg.reporting.result_folder.write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         result.save(tmp_path / "sub" / "out")
     assert list((tmp_path / "sub").iterdir()) == []
@@ -291,7 +292,7 @@ def test_images_that_cannot_be_used(tools, pair, tmp_path):
     refused(
         lambda: register(pair.fixed, pair.moving, model, fixed_mask=empty), "empty.nii", "empty"
     )
-    other = load_volume(pair.moving, axis_codes=None)
+    other = Image.read(pair.moving)
     mask = tools.save(tmp_path / "other.nii", (other.data > 0).astype(np.uint8), other.frame)
     refused(lambda: register(pair.fixed, pair.moving, model, fixed_mask=mask), "other.nii", "grid")
     refused(lambda: register(pair.fixed, pair.moving, model, init="middle"), "'middle'")

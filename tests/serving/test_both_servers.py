@@ -14,7 +14,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import load_model
-from tf_lungreg.registration.default_model import pretrained_model
+from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.serving import RemoteModel
 
 

@@ -9,7 +9,7 @@ import pytest
 import tf_lungreg as lr
 from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
-from tf_lungreg.registration.result import FILES
+from tf_lungreg.reporting.result_folder import FILES
 from tf_lungreg.serving import RegistrationClient
 
 

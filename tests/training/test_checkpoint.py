@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lungreg.data.pairs import stack_images, training_pairs
+from tf_lungreg.cohorts.random_pairs import stack_images, training_pairs
 from tf_lungreg.errors import InputError
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.training import compile_registration_model

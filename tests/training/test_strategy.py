@@ -32,7 +32,7 @@ from tf_lungreg.training.strategy import choose_strategy
 
 strategy = choose_strategy(sys.argv[1], batch=2)
 
-from tf_lungreg.data.pairs import fixed_pairs, training_pairs
+from tf_lungreg.cohorts.random_pairs import fixed_pairs, training_pairs
 from tf_lungreg.models.registration import build_registration_model
 from tf_lungreg.models import presets
 from tf_lungreg.models.weights import named_weights

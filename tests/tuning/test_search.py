@@ -8,7 +8,7 @@ import pytest
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import locked
 from tf_lungreg.tuning import read_best, space, tune
-from tf_lungreg.tuning.config import await_search, open_search
+from tf_lungreg.tuning.settings import await_search, open_search
 from tf_lungreg.tuning.space import score
 
 

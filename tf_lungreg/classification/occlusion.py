@@ -8,8 +8,8 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from tf_lungreg.classification.features import bounding_box
-from tf_lungreg.data.io import Volume
-from tf_lungreg.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.image import Image
 
 WINDOW = 4  # cells along each axis that are covered at once
 _STRIDE = 2
@@ -47,7 +47,7 @@ def occlusion_map(classify: Classify, features: np.ndarray) -> np.ndarray:
     return (total / count).astype(np.float32)
 
 
-def paint_map(cells: np.ndarray, frame: Frame, mask: Volume | None = None) -> Volume:
+def paint_map(cells: np.ndarray, frame: Frame, mask: Image | None = None) -> Image:
     """The map on the fixed image's voxels, 0 outside the lungs.
 
     Args:
@@ -63,7 +63,7 @@ def paint_map(cells: np.ndarray, frame: Frame, mask: Volume | None = None) -> Vo
     painted = map_coordinates(cells, np.moveaxis(index, -1, 0), order=1, mode="nearest")
     if mask is not None:
         painted = np.where(mask.data, painted, 0)
-    return Volume(painted.astype(np.float32), frame, "none")
+    return Image(painted.astype(np.float32), frame, "none")
 
 
 def _starts(size: int) -> list[int]:

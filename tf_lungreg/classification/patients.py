@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.classification.training import check_classes
-from tf_lungreg.data.cohort import Cohort, ScanPair, load_cohort, phase_pairs, split_patients
-from tf_lungreg.data.tables import NOT_AVAILABLE
+from tf_lungreg.classification.fitting import check_classes
+from tf_lungreg.cohorts.cohort import Cohort, ScanPair, load_cohort, phase_pairs, split_patients
 from tf_lungreg.errors import InputError
+from tf_lungreg.tables.table import NOT_AVAILABLE
 
 ILL = "ssc"
 PREDICTIONS = "predictions.csv"  # the table with an answer a row

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Applies the transform and writes the file."""
     from tf_lungreg.cli.notices import plain_warnings
-    from tf_lungreg.registration.application import apply_to_image, apply_to_points
+    from tf_lungreg.transforms.application import apply_to_image, apply_to_points
 
     if options.image and options.inverse and not options.reference:
         raise InputError("--inverse: the result's grid is needed, --reference IMAGE.")

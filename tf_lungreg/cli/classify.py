@@ -124,10 +124,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from tf_lungreg.baselines import BASELINES
     from tf_lungreg.classification.deformations import TRUTH
-    from tf_lungreg.classification.evaluate import train
-    from tf_lungreg.registration.default_model import default_model
+    from tf_lungreg.classification.table_3 import train
+    from tf_lungreg.inference.default_model import default_model
+    from tf_lungreg.reproduction.baselines import BASELINES
 
     if options.method:
         known = (*BASELINES, TRUTH)
@@ -152,7 +152,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from tf_lungreg.classification.evaluate import evaluate
+    from tf_lungreg.classification.table_3 import evaluate
     from tf_lungreg.cli.named_values import named_values
 
     results = evaluate(
@@ -181,7 +181,7 @@ def _predict(options: argparse.Namespace) -> None:
         return
     if options.deformations:
         raise InputError("--deformations: goes with --cohort only.")
-    from tf_lungreg.classification.predict import predict
+    from tf_lungreg.classification.prediction import predict
 
     found = predict(
         options.model,
@@ -207,7 +207,7 @@ def _predict_cohort(options: argparse.Namespace) -> None:
     if options.fixed_mask:
         raise InputError("--fixed-mask: the cohort's images.tsv names the masks.")
     from tf_lungreg.classification.patients import PREDICTIONS
-    from tf_lungreg.classification.predict import predict_cohort
+    from tf_lungreg.classification.prediction import predict_cohort
 
     rows = predict_cohort(
         options.model,
@@ -229,7 +229,7 @@ def _predict_cohort(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace):
-    from tf_lungreg.classification.training import ClassifierSettings
+    from tf_lungreg.classification.fitting import ClassifierSettings
 
     names = "folds epochs learning_rate halve_every batch filters pooling seed".split()
     chosen = {name: getattr(options, name) for name in names}

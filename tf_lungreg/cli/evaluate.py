@@ -68,9 +68,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--spacing: three sizes in mm are needed, not {options.spacing}.")
     if options.seed < 0:
         raise InputError(f"--seed: 0 or more is needed, not {options.seed}.")
-    from tf_lungreg.benchmark.evaluate import evaluate
     from tf_lungreg.cli.notices import plain_warnings
     from tf_lungreg.cli.train import parse_window
+    from tf_lungreg.reproduction.evaluation import evaluate
 
     with plain_warnings():
         results = evaluate(

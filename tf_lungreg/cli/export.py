@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Exports and prints where the model is."""
     if options.run is not None:
-        from tf_lungreg.training.exporting import export_run
+        from tf_lungreg.training.run_export import export_run
 
         print(f"model    {export_run(options.run, options.out)}")
     else:
-        from tf_lungreg.export.renewal import renew_model
+        from tf_lungreg.export.rebuilding import renew_model
         from tf_lungreg.files import check_folder
 
         check_folder(options.out)

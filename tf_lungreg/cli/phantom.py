@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Writes the cohort."""
-    from tf_lungreg.data.phantom import write_phantom_cohort
+    from tf_lungreg.phantom import write_phantom_cohort
 
     folder = write_phantom_cohort(
         options.out,

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains and prints where the model is."""
     from tf_lungreg.files import check_folder
-    from tf_lungreg.training.pretraining import PretrainingConfig, pretrain
+    from tf_lungreg.pretraining.recipe import PretrainingConfig, pretrain
 
     names = ("coarse_steps", "fine_steps", "learning_rate", "bodies", "seed", "init_from")
     config = PretrainingConfig(**{name: getattr(options, name) for name in names})

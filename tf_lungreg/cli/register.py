@@ -110,10 +110,10 @@ def _run_one(options: argparse.Namespace) -> None:
     options.window, images = split_window(options.window)
     options.images = options.images + images
     fixed, moving = _images(options)
-    from tf_lungreg.data.io import stem
     from tf_lungreg.files import check_new_folder
-    from tf_lungreg.registration.quality import quality_line
-    from tf_lungreg.registration.result import FILES
+    from tf_lungreg.images.opening import stem
+    from tf_lungreg.quality.verdict import quality_line
+    from tf_lungreg.reporting.result_folder import FILES
 
     out = options.out or Path(f"{stem(moving)}_to_{stem(fixed)}")
     check_new_folder(out, options.overwrite, FILES)
@@ -138,7 +138,7 @@ def _run_pairs(options: argparse.Namespace) -> None:
     for name in named:
         if getattr(options, name):
             raise InputError(f"--pairs: {name} belongs in the table, {options.pairs}.")
-    from tf_lungreg.registration.pairs import read_pairs, register_pairs
+    from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 
     pairs = read_pairs(options.pairs)
     failed = register_pairs(

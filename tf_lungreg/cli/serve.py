@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--port: 0 to 65535 is needed, not {options.port}.")
     if options.models is not None and options.name is not None:
         raise InputError("--name: belongs to --model; in --models each folder is a name.")
-    from tf_lungreg.registration.default_model import default_model
+    from tf_lungreg.inference.default_model import default_model
     from tf_lungreg.serving.server import start_server
     from tf_lungreg.serving.store import models_of
     from tf_lungreg.serving.wire import NAME

@@ -167,7 +167,7 @@ def make_config(options: argparse.Namespace):
 
 def _start_model(given: dict) -> str | None:
     """The model whose weights training begins with, if any."""
-    from tf_lungreg.registration.default_model import pretrained_model
+    from tf_lungreg.inference.default_model import pretrained_model
     from tf_lungreg.training import TrainingConfig
 
     start = given.get("init_from")
@@ -232,7 +232,7 @@ def _make_phantom() -> None:
     if PHANTOM_FOLDER.exists():
         print(f"{PHANTOM_FOLDER}: used again, a synthetic phantom")
         return
-    from tf_lungreg.data.phantom import write_phantom_cohort
+    from tf_lungreg.phantom import write_phantom_cohort
 
     print(f"{PHANTOM_FOLDER}: no --cohort was given, makes a synthetic phantom", flush=True)
     try:

@@ -1,13 +1,17 @@
-"""The Keras model of an exported one, from its card and its weights by name."""
+"""An exported model as a Keras model again, and exported once more with a graph of today."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.export.reading import find_model, read_card, read_weights
+from tf_lungreg.export.writing import export_model
 from tf_lungreg.models import model_of_settings
 from tf_lungreg.models.weights import assign_weights
 
@@ -32,3 +36,22 @@ def rebuild_model(card: Mapping, weights: Mapping[str, np.ndarray], source: str)
         ) from error
     assign_weights(model, weights, source)
     return model
+
+
+def renew_model(path: str | os.PathLike, base: str | os.PathLike) -> Path:
+    """Exports a model's weights again: the same function, whatever made its graph.
+
+    Args:
+        path: an exported model.
+        base: the model's folder, in which it takes the next version; it may be the same.
+
+    Returns:
+        The version's folder, with the same card.
+
+    Raises:
+        MissingFileError, InputError: there is no such model, or its weights do not fit its preset.
+    """
+    version = find_model(path)
+    card = read_card(version)
+    model = rebuild_model(card, read_weights(version), str(version))
+    return export_model(model, base, card)

@@ -1,4 +1,4 @@
-"""Two files to a result: read, run the model, resample, measure."""
+"""Two images to a result: read, run the model, resample, measure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from dataclasses import asdict
 import numpy as np
 import SimpleITK as sitk
 
-from tf_lungreg.data.io import Volume
-from tf_lungreg.data.preprocessing import Window
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel, model_checksum, shared_model
-from tf_lungreg.registration import measures
-from tf_lungreg.registration.default_model import default_model
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.inputs import PairFiles, count_outside
-from tf_lungreg.registration.network import NO_MODEL, identity_model, run_network
-from tf_lungreg.registration.quality import judge
-from tf_lungreg.registration.refinement import refine as refine_pass
+from tf_lungreg.images.image import AnyImage, Image
+from tf_lungreg.images.preparation import Window
+from tf_lungreg.inference.default_model import default_model
+from tf_lungreg.inference.network_pass import NO_MODEL, identity_model, run_network
+from tf_lungreg.inference.slab_model import check_memory, in_slabs
+from tf_lungreg.provenance import software
+from tf_lungreg.quality import measures
+from tf_lungreg.quality.verdict import judge
+from tf_lungreg.refinement.optimisation import refine as refine_pass
+from tf_lungreg.registration.inputs import Pair, PairInputs
 from tf_lungreg.registration.result import RegistrationResult
-from tf_lungreg.registration.slabs import check_memory, in_slabs
-from tf_lungreg.versions import software
+from tf_lungreg.transforms.transform import Transform
 
 _LONGEST = 100_000  # steps of refinement: hours
 
 
 def register(
-    fixed: str | os.PathLike,
-    moving: str | os.PathLike,
+    fixed: AnyImage,
+    moving: AnyImage,
     model: str | os.PathLike | ExportedModel | None = None,
     *,
-    fixed_mask: str | os.PathLike | None = None,
-    moving_mask: str | os.PathLike | None = None,
+    fixed_mask: AnyImage | None = None,
+    moving_mask: AnyImage | None = None,
     mask: str | None = None,
     landmarks: tuple[str | os.PathLike, str | os.PathLike] = (None, None),
     coordinates: str = "ras",
@@ -49,10 +49,11 @@ def register(
     """Registers two images of any size, spacing and orientation in their own space.
 
     Args:
-        fixed: the image on whose grid the result lies (inhale, in the paper).
-        moving: the image that is deformed.
+        fixed: the image on whose grid the result lies (inhale, in the paper): a file, a folder with
+            one DICOM series, or an image of this package, nibabel or SimpleITK.
+        moving: the image that is deformed, given in the same ways.
         model: an exported model or its folder; by default that of
-            :func:`~tf_lungreg.registration.default_model.default_model`. ``"none"`` with
+            :func:`~tf_lungreg.inference.default_model.default_model`. ``"none"`` with
             ``refine``: no network, refined from the identity. Or what is called in the same way
             and has ``card`` and ``path``: a :class:`~tf_lungreg.serving.client.RemoteModel`.
         fixed_mask: the fixed image's mask, on its grid: for measuring, it does not steer.
@@ -61,15 +62,15 @@ def register(
         landmarks: tables of the fixed and of the moving image, for the landmark error, or
             points that 3D Slicer saved.
         coordinates: ``"ras"`` or ``"lps"``, of the landmark tables. Slicer's files state their own.
-        window: see :func:`tf_lungreg.data.preprocessing.window_limits`.
+        window: see :func:`tf_lungreg.images.preparation.window_limits`.
         init: ``"center"`` lays the volumes' centres upon each other before the network sees
             them, ``"world"`` leaves both at their world positions.
         refine: steps of instance optimisation after the network, see
-            :func:`tf_lungreg.registration.refinement.refine`; 0 for none.
+            :func:`tf_lungreg.refinement.optimisation.refine`; 0 for none.
         memory: GB for the network's maps: it runs layer by layer in slabs, see
             :func:`tf_lungreg.models.slabs.run_in_slabs`. By default it runs as a whole.
         nifti_frame: which place counts of NIfTI files that state two, see
-            :func:`tf_lungreg.data.io.load_volume`.
+            :meth:`tf_lungreg.images.image.Image.read`.
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
@@ -78,8 +79,8 @@ def register(
         raise InputError(f"mask: 'auto' or nothing is needed, not {mask!r}.")
     check_refine(refine)
     check_memory(memory)
-    files = PairFiles(fixed, moving, fixed_mask, moving_mask, *landmarks)
-    files.check(coordinates, nifti_frame)
+    inputs = PairInputs(fixed, moving, fixed_mask, moving_mask, *landmarks)
+    pair = inputs.open(coordinates, nifti_frame)
     clock = _Clock()
     with clock.stage("model"):
         if model is None or isinstance(model, (str, os.PathLike)):
@@ -87,8 +88,10 @@ def register(
         if memory is not None:
             model = in_slabs(model, memory)
     with clock.stage("reading"):
-        images = files.read_images(nifti_frame)
-        masks = files.read_masks(images, mask == "auto", nifti_frame)
+        images = pair.fixed, pair.moving
+        for image in images:
+            image.data  # noqa: B018  read here, so that the clock shows what it takes
+        masks = pair.read_masks(mask == "auto")
     with clock.stage("network"):
         seen = run_network(model, *images, window, init, whole=memory is None)
     refinement = None
@@ -102,12 +105,11 @@ def register(
                 stacklevel=2,
             )
     with clock.stage("resampling"):
-        field = seen.transform.displacement(images[0].frame)
-        warped = field.apply(images[1])
-        jacobian = Volume(field.jacobian(), field.frame, images[0].path)
+        field = seen.transform.on(images[0].frame)
+        warped = field.warp(images[1])
+        jacobian = Image(field.jacobian(), field.frame, images[0].name)
     with clock.stage("measuring"):
-        marks = files.read_landmarks(coordinates)
-        metrics = _measure(seen, field, images, jacobian, masks, marks)
+        metrics = _measure(seen, field, pair, jacobian, masks)
     record = {
         "settings": {
             "window": window if isinstance(window, str) else list(window),
@@ -124,7 +126,7 @@ def register(
         "refinement": None if refinement is None else asdict(refinement),
         "model": str(model.path),
         "model_sha256": model_checksum(model.card, getattr(model, "weights", {})),
-        "inputs": files.record(),
+        "inputs": inputs.record(),
         "seconds": clock.seconds,
         "software": {**software(), "SimpleITK": sitk.Version.VersionString()},
     }
@@ -133,7 +135,7 @@ def register(
         moving=images[1],
         warped=warped,
         displacement=field,
-        transform=seen.transform,
+        parts=seen.transform,
         jacobian=jacobian,
         metrics={**judge(metrics), **metrics, **record},
         lung=masks[0],
@@ -159,26 +161,25 @@ def _find_model(model: str | os.PathLike | None, refine: int) -> ExportedModel:
     return shared_model(model)
 
 
-def _measure(seen, field, images, jacobian, masks, landmarks) -> dict:
+def _measure(seen, field, pair: Pair, jacobian, masks) -> dict:
     """All measures: in the world, after the initial translation ("before"), and "after"."""
     lung = None if masks[0] is None else masks[0].data
     stages = {
-        "world": DisplacementField.translation(np.zeros(3)),
-        "before": DisplacementField.translation(seen.transform.translation),
+        "world": Transform.translation(np.zeros(3)),
+        "before": Transform.translation(seen.transform.translation),
         "after": field,
     }
     metrics = {
         **measures.measure_similarity(seen.fixed, seen.moving, seen.warped),
         **measures.measure_mirroring(seen.fixed, seen.moving),
-        "overlap": measures.measure_overlap(field, images[1]),
+        "overlap": measures.measure_overlap(field, pair.moving),
         **measures.measure_deformation(seen.spatial_gradients, jacobian.data, lung),
     }
     if None not in masks:
         metrics.update(measures.measure_dice(*masks, stages))
-    if landmarks is not None:
-        metrics.update(measures.measure_landmarks(*landmarks, stages))
-        outside = [count_outside(p, image.frame) for p, image in zip(landmarks, images)]
-        metrics["landmarks_outside"] = dict(zip(("fixed", "moving"), outside))
+    if pair.landmarks is not None:
+        metrics.update(measures.measure_landmarks(*pair.landmarks, stages))
+        metrics["landmarks_outside"] = pair.landmarks_outside()
     return metrics
 
 

@@ -8,31 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.data.io import Volume, load_volume, save_volume
-from tf_lungreg.files import replacing_folder, write_json
-from tf_lungreg.geometry import Frame
-from tf_lungreg.registration.field import DisplacementField
-from tf_lungreg.registration.inversion import invert_field
-from tf_lungreg.registration.parallel import at_once
-from tf_lungreg.registration.report import write_registration_report
-from tf_lungreg.registration.transform import WorldTransform
-from tf_lungreg.registration.transform_files import (
-    DISPLACEMENT,
-    write_affine,
-    write_displacement,
-    write_itk_transform,
-)
-
-FILES = (
-    "warped.nii.gz",
-    DISPLACEMENT,
-    "affine.tfm",
-    "deformation.nii.gz",
-    "transform.h5",
-    "jacobian.nii.gz",
-    "report.html",
-    "metrics.json",  # last: its presence says that the folder is complete
-)
+from tf_lungreg.images.geometry import AXIS_CODES, Frame
+from tf_lungreg.images.image import Image
+from tf_lungreg.transforms.composed import ComposedTransform
+from tf_lungreg.transforms.transform import Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,28 +26,28 @@ class RegistrationResult:
         warped: the moving image in its own intensities on the fixed grid, float32; the moving
             image's smallest value where it ends.
         displacement: the whole transform.
-        transform: its parts: affine, and deformation with the initial translation.
+        parts: of the transform: affine, and deformation with the initial translation.
         jacobian: local volume change, dT/dp's determinant: below 1 where the tissue is smaller in
             the moving image, at or below 0 where T folds.
         metrics: what ``metrics.json`` holds.
         lung: the fixed image's mask, if there is one.
     """
 
-    fixed: Volume
-    moving: Volume
-    warped: Volume
-    displacement: DisplacementField
-    transform: WorldTransform
-    jacobian: Volume
+    fixed: Image
+    moving: Image
+    warped: Image
+    displacement: Transform
+    parts: ComposedTransform
+    jacobian: Image
     metrics: dict
-    lung: Volume | None = None
+    lung: Image | None = None
 
     @property
     def affine(self) -> np.ndarray:
         """The affine part, (4, 4), fixed → intermediate, RAS mm."""
-        return self.transform.affine
+        return self.parts.affine
 
-    def apply(self, image: str | os.PathLike | Volume, interpolation: str = "linear") -> Volume:
+    def apply(self, image: str | os.PathLike | Image, interpolation: str = "linear") -> Image:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
@@ -80,20 +59,20 @@ class RegistrationResult:
             MissingFileError, InputError: the file cannot be used, or an unknown interpolation.
         """
         exact = interpolation == "nearest"
-        volume = image if isinstance(image, Volume) else load_volume(image, exact=exact)
-        return self.displacement.apply(volume, interpolation)
+        volume = image if isinstance(image, Image) else Image.read(image, AXIS_CODES, exact=exact)
+        return self.displacement.warp(volume, interpolation)
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image."""
         return self.displacement.map_points(points)
 
-    def inverse(self, frame: Frame | None = None) -> DisplacementField:
+    def inverse(self, frame: Frame | None = None) -> Transform:
         """The transform moving → fixed; warns where there is none.
 
         Args:
             frame: its grid; by default the moving image's.
         """
-        return invert_field(self.displacement, self.moving.frame if frame is None else frame)
+        return self.displacement.inverse(self.moving.frame if frame is None else frame)
 
     def save(
         self,
@@ -113,21 +92,6 @@ class RegistrationResult:
         Raises:
             InputError: the folder exists, or holds other files.
         """
-        with replacing_folder(folder, overwrite, FILES) as out:
-            deformation = self.transform.deformation_over(self.displacement.frame)
-            at_once(
-                lambda: write_displacement(out / DISPLACEMENT, self.displacement),
-                lambda: _save(out / "warped.nii.gz", self.warped),
-                lambda: _save(out / "jacobian.nii.gz", self.jacobian),
-                lambda: write_displacement(out / "deformation.nii.gz", deformation),
-                lambda: report and write_registration_report(out / "report.html", self),
-            )
-            write_affine(out / "affine.tfm", self.affine)
-            if itk_transform:
-                write_itk_transform(out / "transform.h5", self.displacement)
-            write_json(out / "metrics.json", self.metrics)
-        return Path(folder)
+        import tf_lungreg
 
-
-def _save(path: Path, volume: Volume) -> None:
-    save_volume(path, volume.data, volume.frame)
+        return tf_lungreg.save_result(self, folder, report, itk_transform, overwrite)

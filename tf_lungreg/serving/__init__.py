@@ -5,6 +5,6 @@ resampled on the client's side, by the same code as without a server.
 """
 
 from tf_lungreg.serving.client import RemoteModel
-from tf_lungreg.serving.registration import RegistrationClient
+from tf_lungreg.serving.registration_client import RegistrationClient
 
 __all__ = ["RegistrationClient", "RemoteModel"]

@@ -6,19 +6,19 @@ import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tf_lungreg.data.cache import PreparedScan, prepare_scans
-from tf_lungreg.data.cohort import (
+from tf_lungreg.cohorts.cache import PreparedPair, PreparedScan, prepare_scans
+from tf_lungreg.cohorts.cohort import (
     Cohort,
     Scan,
     load_cohort,
     phase_pairs,
     split_patients,
 )
-from tf_lungreg.data.io import load_header
 from tf_lungreg.errors import InputError
-from tf_lungreg.evaluation import PreparedPair
-from tf_lungreg.geometry import network_frame
-from tf_lungreg.training.config import TrainingConfig
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
+from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.training.settings import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def fit_shape(config: TrainingConfig) -> TrainingConfig:
     Raises:
         InputError, MissingFileError: the cohort cannot be used.
     """
-    frames = [load_header(scan.image) for scan in load_cohort(config.cohort).scans]
+    frames = [Image.read(scan.image, AXIS_CODES).frame for scan in load_cohort(config.cohort).scans]
     extents = [
         network_frame(frame, frame, config.spacing, margin=config.margin)[0].shape
         for frame in frames

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, locked
-from tf_lungreg.training.config import TrainingConfig
+from tf_lungreg.training.settings import TrainingConfig
 
 CONFIG, METRICS = "config.json", "metrics.json"
 

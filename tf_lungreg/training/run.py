@@ -11,26 +11,26 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_lungreg.data.pairs import fixed_pairs, stack_images, training_pairs
+from tf_lungreg.cohorts.random_pairs import fixed_pairs, stack_images, training_pairs
 from tf_lungreg.errors import InputError
-from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.export import export_model, read_weights
 from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.weights import assign_weights, named_weights
-from tf_lungreg.report import write_training_report
+from tf_lungreg.provenance import software
+from tf_lungreg.reporting.training_page import write_training_report
 from tf_lungreg.training.callbacks import MONITOR, Checkpoints, ProgressBar, plateau_callbacks
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
-from tf_lungreg.training.config import TrainingConfig
 from tf_lungreg.training.data import TrainingData, load_training_data
-from tf_lungreg.training.exporting import best_model
 from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run
+from tf_lungreg.training.run_export import best_model
+from tf_lungreg.training.settings import TrainingConfig
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
+from tf_lungreg.training.validation import evaluate_pairs, summarise
 from tf_lungreg.training.workers import is_chief
-from tf_lungreg.versions import software
 
 
 def train(

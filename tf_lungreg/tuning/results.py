@@ -9,11 +9,11 @@ from pathlib import Path
 
 import keras_tuner as kt
 
-from tf_lungreg.data.spreadsheets import for_spreadsheets
-from tf_lungreg.data.tables import write_table
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import write_json
-from tf_lungreg.tuning.config import TuningConfig
+from tf_lungreg.tables.spreadsheets import for_spreadsheets
+from tf_lungreg.tables.table import write_table
+from tf_lungreg.tuning.settings import TuningConfig
 
 MEASURES = ("val_dice", "folds_lung", "score", "dice_before", "seconds")
 

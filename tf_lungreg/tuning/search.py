@@ -12,7 +12,8 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import locked
 from tf_lungreg.training.data import TrainingData, load_training_data
-from tf_lungreg.tuning.config import (
+from tf_lungreg.tuning.results import best_row, trial_rows, write_results
+from tf_lungreg.tuning.settings import (
     CACHE,
     PROJECT,
     TuningConfig,
@@ -20,9 +21,8 @@ from tf_lungreg.tuning.config import (
     check_search,
     open_search,
 )
-from tf_lungreg.tuning.report import write_tuning_report
-from tf_lungreg.tuning.results import best_row, trial_rows, write_results
 from tf_lungreg.tuning.space import RegistrationHyperModel
+from tf_lungreg.tuning.trials_page import write_tuning_report
 
 _GIVE_UP = 3  # failed trials in a row, after which something else than their settings is wrong
 

@@ -12,15 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.evaluation import evaluate_pairs, summarise
 from tf_lungreg.files import write_json
 from tf_lungreg.losses import SIMILARITIES
 from tf_lungreg.training import TrainingConfig
 from tf_lungreg.training.data import TrainingData
-from tf_lungreg.training.exporting import best_model
 from tf_lungreg.training.folder import CONFIG
 from tf_lungreg.training.run import compiled_model, fit
-from tf_lungreg.tuning.config import TuningConfig
+from tf_lungreg.training.run_export import best_model
+from tf_lungreg.training.validation import evaluate_pairs, summarise
+from tf_lungreg.tuning.settings import TuningConfig
 
 # Searched on logarithmic axes; the paper's 1e-6 lies within both of the first.
 RANGES = {"alpha": (1e-7, 1e-1), "beta": (1e-6, 1e-1), "learning_rate": (1e-4, 1e-2)}

@@ -1,0 +1,45 @@
+"""Work in other processes, some of which die."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
+
+
+def work(task):
+    """Runs in a worker."""
+    what, value = task
+    if what == "die":
+        os.kill(os.getpid(), value)
+    if what == "exit":
+        os._exit(value)
+    if what == "sleep":
+        time.sleep(value)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_dies_is_one_task_that_failed(jobs):
+    tasks = {
+        **{"a": ("return", 0), "b": ("die", signal.SIGSEGV), "c": ("return", 0)},
+        **{"d": ("exit", 3), "e": ("return", 0), "f": ("die", signal.SIGKILL)},
+    }
+    results = dict(run_in_workers(work, tasks, jobs))
+    assert set(results) == set(tasks)
+    died = {name: str(r) for name, r in results.items() if isinstance(r, WorkerDied)}
+    assert set(died) == {"b", "d", "f"}
+    assert "SIGSEGV" in died["b"] and "status 3" in died["d"] and "memory ran out" in died["f"]
+    assert os.getpid() not in results.values()
+
+
+def test_workers_end_with_the_loop_that_wants_no_more():
+    started, tasks = time.monotonic(), {"a": ("return", 0), "b": ("sleep", 60)}
+    results = run_in_workers(work, tasks, 2)
+    name, worker = next(results)
+    results.close()
+    assert name == "a" and time.monotonic() - started < 50
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)

@@ -1,0 +1,196 @@
+"""Five models on the training patients, each without a fifth of them (paper Section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import tensorflow as tf
+from sklearn.model_selection import StratifiedKFold
+
+from tf_lungreg.classification.features import mirrored
+from tf_lungreg.classification.network import POOLINGS, build_ild_classifier
+from tf_lungreg.errors import InputError
+from tf_lungreg.models.keras_state import keras_defaults
+
+_CLIP = 1e-7  # keeps the logarithm of a probability finite
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How the classifiers are built and trained.
+
+    The paper gives the first learning rate, the loss and the number of models. What its text leaves
+    open: the interval at which the rate is halved, the number of epochs, the batch size, filters
+    and pooling, the weight of the classes: each patient weighs n / (2 × patients of the class), and
+    what makes few patients go further: half of them, at random in each step, are seen mirrored.
+
+    Attributes:
+        folds: models, each trained without one fold.
+        epochs: over the training patients; there is no early stopping, a fold is a few patients.
+        learning_rate: of Adam at the start.
+        halve_every: epochs after which the learning rate is halved, again and again.
+        batch: patients in a step, about: an epoch is cut into equal parts.
+        filters: see :func:`tf_lungreg.classification.network.build_ild_classifier`.
+        pooling: see there.
+        hidden: see there.
+        mirror: whether patients are also seen with right and left exchanged.
+        seed: of the folds, the weights, the order of the patients and who is mirrored.
+    """
+
+    folds: int = 5
+    epochs: int = 200
+    learning_rate: float = 1e-4
+    halve_every: int = 100
+    batch: int = 8
+    filters: int = 8
+    pooling: str = "flatten"
+    hidden: int = 100
+    mirror: bool = True
+    seed: int = 0
+
+    def __post_init__(self):
+        """Raises an InputError if a setting is out of range."""
+        smallest = {"folds": 2, "epochs": 1, "halve_every": 1, "batch": 2, "filters": 1}
+        for name, least in {**smallest, "hidden": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name}: a whole number from {least} is needed, not {value!r}.")
+        if self.seed >= 2**32:
+            raise InputError(f"seed: below 2**32 is needed, not {self.seed}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(
+                f"learning_rate: a number above 0 is needed, not {self.learning_rate}."
+            )
+        if self.pooling not in POOLINGS:
+            known = ", ".join(POOLINGS)
+            raise InputError(f"pooling: one of {known} is needed, not {self.pooling!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The models of a training.
+
+    Attributes:
+        models: one a fold.
+        held_out: probability for each training patient from the model that did not see them, (N,),
+            in the order of the arguments.
+        class_weights: of a healthy and of an ill patient, over all training patients.
+    """
+
+    models: list[tf.keras.Model]
+    held_out: np.ndarray
+    class_weights: tuple[float, float]
+
+
+def train_classifiers(
+    names: Sequence[str], features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings
+) -> Trained:
+    """Trains the models; the order of the patients does not matter.
+
+    Args:
+        names: of the N patients, each once.
+        features: (N, D, H, W, 3).
+        labels: (N,), 1 for ill, 0 for healthy.
+        settings: see there.
+
+    Raises:
+        InputError: a class has fewer patients than there are folds.
+    """
+    check_classes(labels, settings.folds)
+    order = np.argsort(names)
+    x, y = np.asarray(features, np.float32)[order], np.asarray(labels)[order]
+    splits = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    models, held_out = [], np.empty(len(y), np.float64)
+    for fold, (seen, unseen) in enumerate(splits.split(names, y)):
+        seed = settings.seed * settings.folds + fold
+        models.append(train_one(x[seen], y[seen], settings, seed))
+        held_out[order[unseen]] = respond(models[-1:], x[unseen])[:, 0]
+    return Trained(models, held_out, class_weights(y))
+
+
+def check_classes(labels: np.ndarray, folds: int) -> None:
+    """Raises an InputError if a class has fewer patients than there are folds.
+
+    Args:
+        labels: (N,), 1 where ill.
+        folds: of the cross-validation.
+    """
+    counts = [int(np.sum(np.asarray(labels) == label)) for label in (0, 1)]
+    if min(counts) < folds:
+        raise InputError(
+            f"{counts[0]} healthy and {counts[1]} ill patients to train on; for {folds} folds "
+            f"at least {folds} of each are needed."
+        )
+
+
+def class_weights(labels: np.ndarray) -> tuple[float, float]:
+    """Weights of a healthy and of an ill patient: both classes have the same sum."""
+    return tuple(len(labels) / (2 * float(np.sum(labels == label))) for label in (0, 1))
+
+
+@keras_defaults()
+def train_one(
+    features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings, seed: int
+) -> tf.keras.Model:
+    """One model: weighted binary cross entropy, Adam, a halving learning rate.
+
+    Args:
+        features: (N, D, H, W, 3).
+        labels: (N,), 1 where ill.
+        settings: of the training.
+        seed: of the weights and the order.
+    """
+    model = build_ild_classifier(
+        features.shape[1:4], settings.filters, settings.pooling, settings.hidden, seed
+    )
+    parts = math.ceil(len(labels) / settings.batch)
+    rate = tf.keras.optimizers.schedules.ExponentialDecay(
+        settings.learning_rate, settings.halve_every * parts, 0.5, staircase=True
+    )
+    step = _make_step(model, tf.keras.optimizers.Adam(rate), features.shape[1:])
+    weights = np.array(class_weights(labels), np.float32)[labels.astype(int)]
+    rng = np.random.default_rng(seed)
+    for _ in range(settings.epochs):
+        for chosen in np.array_split(rng.permutation(len(labels)), parts):
+            seen = features[chosen]
+            if settings.mirror:
+                turned = rng.random(len(chosen)) < 0.5
+                seen = np.where(turned[:, None, None, None, None], mirrored(seen), seen)
+            step(seen, labels[chosen].astype(np.float32), weights[chosen])
+    return model
+
+
+def respond(models: Sequence[tf.keras.Model], features: np.ndarray) -> np.ndarray:
+    """Each model's probability for each patient, (N, models).
+
+    Args:
+        models: of :func:`train_one`.
+        features: (N, D, H, W, 3).
+    """
+    x = tf.constant(features, tf.float32)
+    return np.concatenate([model(x, training=False).numpy() for model in models], axis=1)
+
+
+def settings_record(settings: ClassifierSettings) -> dict:
+    """The settings as JSON."""
+    return asdict(settings)
+
+
+def _make_step(model: tf.keras.Model, optimizer: tf.keras.optimizers.Optimizer, shape):
+    optimizer.build(model.trainable_variables)
+    numbers = tf.TensorSpec((None,), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.float32), numbers, numbers])
+    def step(x, y, weight):
+        with tf.GradientTape() as tape:
+            p = tf.clip_by_value(model(x, training=True)[:, 0], _CLIP, 1 - _CLIP)
+            entropy = -(y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p))
+            loss = tf.reduce_mean(weight * entropy)
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return loss
+
+    return step

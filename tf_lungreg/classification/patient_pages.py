@@ -1,0 +1,87 @@
+"""What drove one answer, for a person: a map on the fixed image, and a page that shows it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tf_lungreg import __version__
+from tf_lungreg.files import write_text
+from tf_lungreg.images.image import Image
+from tf_lungreg.reporting.figures import mark_sides
+from tf_lungreg.reporting.pages import page, picture, table
+
+MAP, PAGE = "occlusion.nii.gz", "report.html"
+_VIEWS = (("coronal", 0), ("axial", 1), ("sagittal", 2))
+
+
+def write_report(out: str | os.PathLike, found: dict, painted: Image, under: np.ndarray) -> None:
+    """Writes the map as NIfTI and the page; what is there is replaced.
+
+    Args:
+        out: folder.
+        found: answer of :func:`tf_lungreg.classification.prediction.predict`.
+        painted: of :func:`tf_lungreg.classification.occlusion.paint_map`.
+        under: what the map is drawn on, (D, H, W), on the map's grid.
+    """
+    out = Path(out)
+    Image(painted.data, painted.frame).save(out / MAP, overwrite=True)
+    rows = [
+        ("probability of disease", f"{found['probability']:.3f}"),
+        ("called", found["called"]),
+        ("single networks", ", ".join(f"{value:.2f}" for value in found["responses"])),
+        ("classifier", found["model"]),
+        *((name.replace("_", " "), path) for name, path in found["inputs"].items()),
+        ("made by", f"tf_lungreg {__version__}, {datetime.date.today().isoformat()}"),
+    ]
+    figure = occlusion_figure(painted, under)
+    text = (
+        "<p>Orange speaks for disease, violet against it: how the log-odds change when the "
+        "displacement there is replaced by the lungs' mean. It says what the networks use, not "
+        f"where a lung is ill. The map is {MAP}.</p>"
+    )
+    sections = [
+        ("Answer", table(rows)),
+        ("What it rests on", picture(figure, "Occlusion map on three slices") + text),
+    ]
+    lead = "A research tool: this is not a diagnosis."
+    write_text(out / PAGE, page("Classification of a deformation", lead, sections))
+
+
+def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
+    """Three slices through the strongest voxel.
+
+    Args:
+        painted: the map.
+        under: image or mask on the same grid, (D, H, W).
+    """
+    center = np.unravel_index(np.argmax(np.abs(painted.data)), painted.data.shape)
+    limit = max(float(np.abs(painted.data).max()), 1e-6)
+    low, high = np.percentile(under, (0.5, 99.5)) if under.dtype != bool else (0, 3)
+    steps = painted.frame.spacing
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for panel, (title, axis) in zip(panels, _VIEWS):
+        down, across = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
+        image, values = (np.take(v, center[axis], axis) for v in (under, painted.data))
+        if down > across:
+            image, values = image.T, values.T
+        aspect = steps[down] / steps[across]
+        panel.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
+        shown = panel.imshow(
+            np.ma.array(values, mask=values == 0),
+            cmap="PuOr_r",
+            vmin=-limit,
+            vmax=limit,
+            alpha=0.6,
+            aspect=aspect,
+        )
+        panel.set_title(title)
+        panel.set_axis_off()
+        mark_sides(panel, ("A", "P") if axis == 2 else ("R", "L"))
+    figure.colorbar(shown, ax=list(panels), shrink=0.8).set_label("log-odds of disease")
+    return figure

@@ -1,0 +1,1 @@
+"""Participants and their images: tables, split, cache of prepared scans, random pairs."""

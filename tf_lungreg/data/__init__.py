@@ -1,1 +1,0 @@
-"""Files, cohorts, preprocessing, pairs, and the synthetic phantom."""

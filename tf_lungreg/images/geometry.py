@@ -1,0 +1,156 @@
+"""Where voxels lie in the world: frames, axis order, RAS and LPS.
+
+Arrays of this package are ordered ``(D, H, W)`` with the nibabel axis code ``('P', 'I', 'L')``:
+D runs anterior to posterior, H superior to inferior, W right to left. World coordinates are
+RAS millimetres; LPS appears only in :func:`ras_to_lps`, for ITK files.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel import orientations
+
+from tf_lungreg.errors import InputError
+
+AXIS_CODES = ("P", "I", "L")
+
+# Unit steps along D, H, W in RAS world coordinates: posterior is -y, inferior -z, left -x.
+DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+_SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
+_LARGEST_VOXEL = 100.0  # mm along an axis: what is larger is no image of a chest
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A voxel grid in the world.
+
+    Attributes:
+        shape: number of voxels along the three array axes.
+        affine: (4, 4) matrix from zero-based voxel coordinates, in array-axis order, to RAS mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def __post_init__(self):
+        """Makes the shape a tuple of integers and the affine an array of its own."""
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", np.array(self.affine, dtype=np.float64))
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel size in mm along each array axis, shape (3,)."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def center(self) -> np.ndarray:
+        """World position of the volume's centre, RAS mm, shape (3,)."""
+        return apply_affine(self.affine, (np.array(self.shape) - 1) / 2)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """The outer corners of the outermost voxels, RAS mm, shape (8, 3)."""
+        ends = itertools.product(*((-0.5, n - 0.5) for n in self.shape))
+        return apply_affine(self.affine, np.array(list(ends)))
+
+    def voxel_to(self, other: Frame) -> np.ndarray:
+        """The (4, 4) matrix from this frame's voxel coordinates to ``other``'s."""
+        return np.linalg.solve(other.affine, self.affine)
+
+    def same_grid(self, other: Frame, tolerance: float = 1e-3) -> bool:
+        """Whether both frames put their corner voxels at the same places, to ``tolerance`` mm.
+
+        Args:
+            other: the frame to compare with.
+            tolerance: mm.
+        """
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[[0, n - 1] for n in self.shape])).reshape(3, -1).T
+        difference = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
+        return bool(np.abs(difference).max() <= tolerance)
+
+    def __str__(self) -> str:
+        """Shape, spacing and centre, for messages."""
+        center, spacing = np.round(self.center, 3).tolist(), np.round(self.spacing, 3).tolist()
+        return f"shape {self.shape}, spacing {spacing} mm, centre {center} mm"
+
+    def reoriented(self, codes: tuple[str, str, str]) -> Frame:
+        """The same voxels with the axes in another order or direction.
+
+        Args:
+            codes: nibabel axis codes, where each axis shall lead.
+        """
+        orientation = to_axis_codes(self.affine, codes)
+        shape = np.empty(3, dtype=int)
+        shape[orientation[:, 0].astype(int)] = self.shape
+        turn = orientations.inv_ornt_aff(orientation, self.shape)
+        return Frame(tuple(shape), self.affine @ turn)
+
+
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Applies a (4, 4) matrix to points of shape (..., 3).
+
+    Example:
+        The centre of voxel (1, 2, 3) of a volume with voxels of 2 mm:
+
+        >>> apply_affine(np.diag([2.0, 2.0, 2.0, 1.0]), [1, 2, 3]).tolist()
+        [2.0, 4.0, 6.0]
+    """
+    return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def ras_to_lps(points: np.ndarray) -> np.ndarray:
+    """Turns points or vectors of shape (..., 3) from RAS to LPS, or from LPS to RAS.
+
+    Example:
+        >>> ras_to_lps([36.4, 37.0, -1204.5]).tolist()
+        [-36.4, -37.0, -1204.5]
+    """
+    return np.asarray(points) * np.array([-1.0, -1.0, 1.0])
+
+
+def check_affine(affine: np.ndarray, name: str) -> None:
+    """Refuses a header affine that is no rotation (or reflection) with a positive voxel size.
+
+    Args:
+        affine: (4, 4) voxel to RAS mm.
+        name: the file, for the message.
+
+    Raises:
+        InputError: the matrix is not finite, singular, has shear, or a voxel is larger than 100 mm.
+    """
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(affine).all() or (sizes < 1e-6).any():
+        raise InputError(
+            f"{name}: the header affine is singular (voxel sizes {sizes.tolist()}); "
+            "correct the file's orientation matrix."
+        )
+    if sizes.max() > _LARGEST_VOXEL:
+        raise InputError(
+            f"{name}: the header's voxels are {sizes.round(3).tolist()} mm large; at most "
+            f"{_LARGEST_VOXEL} mm are possible, correct the file's units or orientation matrix."
+        )
+    cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3)).max()
+    if cosines > _SHEAR_TOLERANCE:
+        raise InputError(
+            f"{name}: the header affine is sheared (two voxel axes are not at right angles, "
+            f"cosine {cosines:.3g}); resample the image on an orthogonal grid first."
+        )
+
+
+def to_axis_codes(affine: np.ndarray, codes: tuple[str, str, str] = AXIS_CODES) -> np.ndarray:
+    """The nibabel orientation, (3, 2), that brings a file's array closest to the axis codes.
+
+    Args:
+        affine: (4, 4) voxel to RAS mm, the file's.
+        codes: where each axis of the array shall lead.
+    """
+    return orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(codes)
+    )

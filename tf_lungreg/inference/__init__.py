@@ -1,0 +1,1 @@
+"""A forward pass of a model on two images, and which model that is."""

@@ -1,0 +1,285 @@
+"""Many pairs from a table: one folder each, failures reported, what is done skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tf_lungreg.errors import USER_ERRORS, InputError
+from tf_lungreg.export import find_model, load_model
+from tf_lungreg.files import check_folder, check_new_folder
+from tf_lungreg.images.opening import stem
+from tf_lungreg.inference.default_model import default_model
+from tf_lungreg.inference.network_pass import NO_MODEL
+from tf_lungreg.inference.slab_model import check_memory
+from tf_lungreg.many_pairs.record import METRICS, find_difference, model_record
+from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
+from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
+from tf_lungreg.registration.inputs import PairInputs
+from tf_lungreg.registration.pipeline import check_refine, register
+from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
+
+_LONGEST_NAME = 255  # bytes, on most file systems
+
+_COLUMNS = tuple(PairInputs.__dataclass_fields__)
+
+
+def read_pairs(path: str | os.PathLike) -> dict[str, PairInputs]:
+    """Reads ``fixed,moving[,fixed_mask,moving_mask,fixed_landmarks,moving_landmarks,name]``.
+
+    Paths are relative to the table's folder. A pair without a name is called
+    ``<moving>_to_<fixed>``.
+
+    Returns:
+        Name → files.
+
+    Raises:
+        MissingFileError: there is no such table.
+        InputError: a column or an image is missing, or a name appears twice or is no folder's.
+    """
+    path, pairs = Path(path), {}
+    for row in read_table(path, ("fixed", "moving")):
+        cells = {c: row[c] for c in _COLUMNS if row.get(c, "").lower() not in ("", NOT_AVAILABLE)}
+        if not {"fixed", "moving"} <= set(cells):
+            raise InputError(f"{path}: an image is missing in {row}; fixed and moving are needed.")
+        name = row.get("name") or f"{stem(cells['moving'])}_to_{stem(cells['fixed'])}"
+        if name in pairs or not _is_folder_name(name):
+            raise InputError(
+                f"{path}: the pair's name {name!r} appears twice or is no folder's name; "
+                "give each pair one of its own in the column 'name'."
+            )
+        pairs[name] = PairInputs(**{c: str(path.parent / cell) for c, cell in cells.items()})
+    return pairs
+
+
+def _is_folder_name(name: str) -> bool:
+    """Whether results can be in a folder of that name, beside the summary."""
+    marks = any(mark in name for mark in "/\\") or name.startswith(".")
+    return not marks and name != SUMMARY and len(os.fsencode(name)) <= _LONGEST_NAME
+
+
+def register_pairs(
+    pairs: Mapping[str, PairInputs],
+    out: str | os.PathLike,
+    model: str | os.PathLike | None = None,
+    jobs: int = 1,
+    overwrite: bool = False,
+    itk_transform: bool = False,
+    **settings,
+) -> dict[str, str]:
+    """Registers each pair into ``out/<name>`` and writes ``out/summary.csv`` after each.
+
+    Prints a line for each pair and one at the end. The pairs are registered in other processes, so
+    that a file that ends the process which reads it is one failed pair. A script that calls this
+    needs ``if __name__ == "__main__":``.
+
+    Args:
+        pairs: of :func:`read_pairs`.
+        out: the folder of all results.
+        model: exported model, by default the one that is found, or one on a server.
+        jobs: how many pairs at a time, each in a process of its own.
+        overwrite: register again what is done; otherwise it is skipped.
+        itk_transform: with ``transform.h5``.
+        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine``, ``memory`` and
+            ``nifti_frame`` of :func:`~tf_lungreg.registration.pipeline.register`.
+
+    Returns:
+        The names of the pairs that failed, and why.
+
+    Raises:
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``refine`` or
+            ``memory`` is no such number, ``out`` cannot be written, or it holds a pair that was
+            registered with other settings, another model or other files.
+    """
+    if jobs < 1:
+        raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
+    out = Path(out)
+    check_refine(settings.get("refine", 0))
+    check_memory(settings.get("memory"))
+    check_folder(out)
+    model, record = _find_model(model, settings)
+    task = _Task(model, record, itk_transform, overwrite, settings)
+    done, failed = ([], {}) if overwrite else _find_done(pairs, out, task)
+    if done:
+        print(f"{out}: {len(done)} of {len(pairs)} pairs are done and skipped", flush=True)
+    waiting = {
+        name: (files, out / name)
+        for name, files in pairs.items()
+        if name not in done and name not in failed
+    }
+    progress = _Progress(len(pairs), done, failed)
+    try:
+        with contextlib.closing(run_in_workers(task, waiting, jobs)) as outcomes:
+            for name, outcome in outcomes:
+                progress.tell(name, outcome)
+                write_summary(out, list(pairs), progress.failed)
+    finally:  # once more: interrupted, a worker may have written a last result
+        write_summary(out, list(pairs), progress.failed)
+        progress.close(out / SUMMARY)
+    return progress.failed
+
+
+def _find_model(model, settings: Mapping) -> tuple[object, dict]:
+    """What is passed to the workers, and its record."""
+    if settings.get("refine") and str(model) == NO_MODEL:
+        return NO_MODEL, {"model": NO_MODEL, "model_sha256": None}
+    if model is None or isinstance(model, (str, os.PathLike)):
+        model = str(find_model(default_model() if model is None else model))
+    return model, model_record(model)
+
+
+def _find_done(
+    pairs: Mapping[str, PairInputs], out: Path, task: _Task
+) -> tuple[list[str], dict[str, str]]:
+    """The pairs whose results are there, and those whose files cannot be compared with them.
+
+    Raises:
+        InputError: results of something else are there.
+    """
+    done, failed = [], {}
+    for name, files in pairs.items():
+        folder = out / name
+        if not (folder / METRICS).exists():
+            continue
+        try:
+            task.check_done(files, folder)
+            done.append(name)
+        except OSError as error:  # of which MissingFileError is one
+            failed[name] = _one_line(error)
+    return done, failed
+
+
+class _Progress:
+    """What a run prints, and the pairs that failed.
+
+    Args:
+        total: pairs in the table.
+        done: those that were done before.
+        failed: those that failed before the first was registered, and why.
+    """
+
+    def __init__(self, total: int, done: Collection[str], failed: Mapping[str, str]):
+        self.failed: dict[str, str] = {}
+        self._total, self._skipped, self._registered = total, len(done), 0
+        self._started = time.monotonic()
+        for name, problem in failed.items():
+            self.tell(name, _Outcome(problem))
+
+    def tell(self, name: str, outcome: _Outcome | WorkerDied) -> None:
+        """Prints how a pair ended."""
+        problem = str(outcome) if isinstance(outcome, WorkerDied) else outcome.problem
+        for warning in getattr(outcome, "warnings", ()):
+            warnings.warn(f"{name}: {warning}", stacklevel=2)
+        if problem:
+            self.failed[name] = problem
+        else:
+            self._registered += 1
+        ended = self._skipped + self._registered + len(self.failed)
+        seconds = time.monotonic() - self._started
+        left = seconds / (self._registered + len(self.failed)) * (self._total - ended)
+        print(
+            f"{name}: {f'failed: {problem}' if problem else 'registered'} ({ended} of "
+            f"{self._total}, {len(self.failed)} failed, {_duration(left)} left)",
+            flush=True,
+        )
+
+    def close(self, summary: Path) -> None:
+        """Prints the last line."""
+        ended = self._skipped + self._registered + len(self.failed)
+        counts = [f"{self._registered} registered", f"{len(self.failed)} failed"]
+        counts += [f"{self._skipped} skipped"] if self._skipped else []
+        counts += [f"{self._total - ended} not begun or not ended"] if ended < self._total else []
+        seconds = time.monotonic() - self._started
+        print(f"{', '.join(counts)}, {_duration(seconds)}", flush=True)
+        if summary.exists():
+            print(f"summary {summary}", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Such as ``"40 s"``, ``"12 min"`` or ``"3.5 h"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How a pair ended: what was wrong with it, if anything, and what was warned of."""
+
+    problem: str | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is done with every pair; called in another process."""
+
+    model: object
+    record: dict
+    itk_transform: bool
+    overwrite: bool
+    settings: dict
+
+    def __call__(self, pair: tuple[PairInputs, Path]) -> _Outcome:
+        """Registers a pair; whatever is wrong with it, the others go on."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("always", category=UserWarning, module=r"tf_lungreg\b")
+            problem = self._problem(*pair)
+        return _Outcome(problem, tuple(dict.fromkeys(str(each.message) for each in told)))
+
+    def check_done(self, files: PairInputs, folder: Path) -> None:
+        """Raises an InputError if the results in a folder are of something else than asked for."""
+        asked = (self.record, self.settings, self.itk_transform)
+        difference = find_difference(folder, files, *asked)
+        if difference:
+            raise InputError(
+                f"{folder}: holds a result with {difference}; choose another folder, or "
+                "--overwrite."
+            )
+
+    def _problem(self, files: PairInputs, folder: Path) -> str | None:
+        problem = _caught(self._register, files, folder)
+        if problem and not self.overwrite and (folder / METRICS).exists():
+            # Another command that writes to the same folder was faster.
+            return _caught(self.check_done, files, folder)
+        return problem
+
+    def _register(self, files: PairInputs, folder: Path) -> None:
+        check_new_folder(folder, self.overwrite, FILES)
+        named = isinstance(self.model, str) and self.model != NO_MODEL
+        result = register(
+            files.fixed,
+            files.moving,
+            _load_model(self.model) if named else self.model,
+            fixed_mask=files.fixed_mask,
+            moving_mask=files.moving_mask,
+            landmarks=(files.fixed_landmarks, files.moving_landmarks),
+            **self.settings,
+        )
+        result.save(folder, True, self.itk_transform, self.overwrite)
+
+
+_load_model = functools.lru_cache(maxsize=1)(load_model)
+
+
+def _caught(function: Callable[[PairInputs, Path], None], *pair) -> str | None:
+    """The error that the function raises, in one line."""
+    try:
+        function(*pair)
+    except USER_ERRORS as error:
+        return _one_line(error)
+    except Exception as error:  # a defect; the other pairs go on
+        return f"{type(error).__name__}: {_one_line(error)}"
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

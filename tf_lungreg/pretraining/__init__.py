@@ -1,0 +1,1 @@
+"""Training on randomised synthetic pairs alone."""

@@ -1,0 +1,1 @@
+"""Measures of a registration, and the verdict that follows from them."""

@@ -1,0 +1,138 @@
+"""What is measured of one registration: similarity, folding, volume change, Dice, landmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tf_lungreg.images.geometry import apply_affine
+from tf_lungreg.images.image import Image
+from tf_lungreg.images.sampling import is_inside, thinned_points
+from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
+from tf_lungreg.transforms.transform import Transform
+
+QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
+SATURATED = 0.05  # distance of Φ from its limits 0 and 2
+
+
+def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:
+    """Mean squared difference and correlation of three images of one shape, in [0, 1].
+
+    Args:
+        fixed: (D, H, W), float32 in [0, 1].
+        before: the moving image as it lay.
+        after: the moving image, registered.
+    """
+    return {
+        "mse_before": float(np.mean((before - fixed) ** 2)),
+        "mse_after": float(np.mean((after - fixed) ** 2)),
+        "ncc_before": _correlation(fixed, before),
+        "ncc_after": _correlation(fixed, after),
+    }
+
+
+def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
+    """How well two images agree as they are, and with left and right exchanged in one of them.
+
+    The lungs and the heart are not symmetrical, so that two images of one patient agree better as
+    they are. Each is the best correlation over all shifts from left to right, so that a patient
+    who lies off the centre counts neither way.
+
+    Args:
+        fixed: (D, H, W) in the order (P, I, L).
+        moving: of the same shape, before registration.
+
+    Returns:
+        ``ncc_shifted`` and ``ncc_mirrored``, without their signs.
+    """
+    fixed, moving = fixed - fixed.mean(), moving - moving.mean()
+    return {
+        "ncc_shifted": _best_correlation(fixed, moving),
+        "ncc_mirrored": _best_correlation(fixed, moving[..., ::-1]),
+    }
+
+
+def measure_deformation(
+    spatial_gradients: np.ndarray, jacobian: np.ndarray, lung: np.ndarray | None
+) -> dict:
+    """Folding, quantiles of the Jacobian determinant, and how much of Φ is near its limits.
+
+    Args:
+        spatial_gradients: Φ, (D, H, W, 3).
+        jacobian: on the fixed image's grid.
+        lung: mask on that grid; where it is given, the quantiles are those of the lung.
+    """
+    out = {"folds_volume": folded_fraction(jacobian)}
+    if lung is not None:
+        out["folds_lung"] = folded_fraction(jacobian, lung)
+    values = np.quantile(jacobian if lung is None else jacobian[lung], QUANTILES)
+    out["jacobian_region"] = "volume" if lung is None else "lung"
+    out["jacobian_quantiles"] = {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)}
+    limit = 1 - SATURATED
+    out["saturated"] = float(np.mean(np.abs(spatial_gradients - 1) > limit))
+    return out
+
+
+def measure_overlap(field: Transform, moving: Image) -> float:
+    """Share of the fixed volume that the transform puts within the moving image.
+
+    Args:
+        field: on the fixed image's grid.
+        moving: the moving image.
+    """
+    found = field.map_points(thinned_points(field.frame, 100_000))
+    voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
+    return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
+
+
+def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:
+    """Dice on the fixed image's grid under each transform: ``dice_<stage>``.
+
+    Args:
+        fixed: mask of the fixed image.
+        moving: mask of the moving image.
+        stages: name → transform.
+    """
+    return {
+        f"dice_{name}": dice(fixed.data, field.warp(moving, reference=fixed.frame).data)
+        for name, field in stages.items()
+    }
+
+
+def measure_landmarks(fixed: np.ndarray, moving: np.ndarray, stages: dict[str, Transform]) -> dict:
+    """Distances in mm of corresponding points (N, 3) under each transform.
+
+    Args:
+        fixed: (N, 3), RAS mm.
+        moving: (N, 3), RAS mm, of the same landmarks.
+        stages: name → transform.
+
+    Returns:
+        ``landmarks``, their number; for each stage the mean ``tre_<stage>``,
+        ``tre_<stage>_median`` and ``tre_<stage>_max``.
+    """
+    out: dict = {"landmarks": len(fixed)}
+    for name, field in stages.items():
+        distances = landmark_errors(moving, field.map_points(fixed))[:, 3]
+        out[f"tre_{name}"] = float(distances.mean())
+        out[f"tre_{name}_median"] = float(np.median(distances))
+        out[f"tre_{name}_max"] = float(distances.max())
+    return out
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson's; 0 when one of the two is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return float(np.sum(first * second) / scale) if scale > 0 else 0.0
+
+
+def _best_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """The largest over all shifts along the last axis, of images with mean 0; 0 for constants."""
+    length = 2 * first.shape[-1]  # no end meets the other
+    products = np.zeros(length // 2 + 1, complex)
+    for planes in zip(first, second):  # the spectra of whole volumes would be gigabytes
+        spectra = (np.fft.rfft(plane, length, axis=-1) for plane in planes)
+        products += (np.conj(next(spectra)) * next(spectra)).sum(axis=0)
+    sums = np.fft.irfft(products, length)
+    scale = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return float(np.abs(sums).max() / scale) if scale > 0 else 0.0

@@ -1,0 +1,1 @@
+"""Instance optimisation of a registration on its own pair of images."""
