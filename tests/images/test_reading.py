@@ -382,18 +382,18 @@ def test_a_nrrd_of_several_streams(tmp_path):
     """As bgzip writes them; NrrdIO reads them, too."""
     path = tmp_path / "a.nrrd"
     sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
-    volume, raw = Image.read(path, AXIS_CODES), path.read_bytes()
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
     start = raw.index(b"\n\n") + 2
     whole = gzip.decompress(raw[start:])
     path.write_bytes(raw[:start] + gzip.compress(whole[:99]) + gzip.compress(whole[99:]))
-    np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, volume.data)
+    np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
 
 
 @pytest.mark.parametrize("content", ["short", "long", "gzip"])
 def test_compressed_voxels_of_another_number(tmp_path, content):
     path = tmp_path / "a.mha"
     sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
-    volume, raw = Image.read(path, AXIS_CODES), path.read_bytes()
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
     start = raw.index(b"LOCAL\n") + 6
     whole = zlib.decompress(raw[start:])
     stream = {
@@ -404,7 +404,7 @@ def test_compressed_voxels_of_another_number(tmp_path, content):
     size = b"CompressedDataSize = %d"
     path.write_bytes(raw[:start].replace(size % len(raw[start:]), size % len(stream)) + stream)
     if content == "gzip":
-        np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, volume.data)
+        np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
     else:
         refused(lambda: Image.read(path, AXIS_CODES).data, path, "compressed voxels")
 
