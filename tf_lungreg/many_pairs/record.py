@@ -51,6 +51,15 @@ def model_record(model) -> dict:
     return {"model": str(path), "model_sha256": model_checksum(card, weights)}
 
 
+def decisive(settings: Mapping) -> dict:
+    """The settings that change a result, those that are not given with their defaults.
+
+    Args:
+        settings: of :func:`~tf_lungreg.registration.pipeline.register`.
+    """
+    return {name: settings.get(name, default) for name, default in _DECISIVE.items()}
+
+
 def find_difference(
     folder: Path, files: PairInputs, model: Mapping, settings: Mapping, itk_transform: bool
 ) -> str | None:
@@ -73,9 +82,8 @@ def find_difference(
     before = read_metrics(folder)
     if before is None:
         return f"a {METRICS} that is no record of a registration"
-    asked = {name: settings.get(name, default) for name, default in _DECISIVE.items()}
     changes = [
-        *record_changes({**_DECISIVE, **before["settings"]}, asked),
+        *record_changes({**_DECISIVE, **before["settings"]}, decisive(settings)),
         *_model_changes(before, model),
         *_input_changes(before["inputs"], files),
     ]
