@@ -25,7 +25,8 @@ from tf_lungreg.tables.landmarks import read_landmarks
 
 COUNT = max(500, int(os.environ.get("LUNGREG_FUZZ", 0)))
 FORMATS = (  # of fuzz_formats.py
-    *("series", "compressed series", "multi-frame", "compressed multi-frame"),
+    *("series", "compressed series", "JPEG series", "JPEG 2000 series"),
+    *("multi-frame", "compressed multi-frame"),
     *("mha", "compressed mha", "mhd", "zraw", "nrrd", "compressed nrrd", "nhdr", "hdr", "img"),
 )
 LONGEST = 20  # seconds for a file of a kilobyte: anything near it would be a hang

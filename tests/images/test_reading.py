@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import warnings
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -344,20 +345,68 @@ def test_truncated_at_any_place(tmp_path, name):
         refused(lambda: Image.read(path, AXIS_CODES).data, path)
 
 
-def test_a_flipped_bit_in_a_compressed_file_is_noticed(tmp_path):
-    path = save_nifti(tmp_path / "a.nii.gz")
-    raw, data = path.read_bytes(), Image.read(path, AXIS_CODES).data
-    rng = np.random.default_rng(0)
-    for position in rng.choice(np.arange(20, len(raw)), 60, replace=False):
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.mhd", "a.nrrd"])
+def test_a_flipped_bit_in_compressed_voxels_is_noticed(tmp_path, name):
+    path = tmp_path / name
+    if ".nii" in name:
+        save_nifti(path)
+    else:
+        sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data = Image.read(path, AXIS_CODES).data
+    file = path.with_suffix(".zraw") if name == "a.mhd" else path
+    raw, rng = file.read_bytes(), np.random.default_rng(0)
+    start = {"a.mha": raw.find(b"LOCAL\n") + 6, "a.nrrd": raw.find(b"\n\n") + 2}.get(name, 20)
+    for position in rng.choice(np.arange(start, len(raw)), 60, replace=False):
         damaged = bytearray(raw)
         damaged[position] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
+        file.write_bytes(damaged)
         try:
             loaded = Image.read(path, AXIS_CODES).data
         except InputError as error:
             assert str(path) in str(error)
         else:
             np.testing.assert_array_equal(loaded, data)
+
+
+def test_compressed_voxels_that_ask_for_a_dictionary(tmp_path):
+    """MetaIO would wait for it without end."""
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    raw = path.read_bytes()
+    start = raw.index(b"LOCAL\n") + 6
+    path.write_bytes(raw[:start] + b"\x78\x20" + raw[start + 2 :])
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "compressed voxels")
+
+
+def test_a_nrrd_of_several_streams(tmp_path):
+    """As bgzip writes them; NrrdIO reads them, too."""
+    path = tmp_path / "a.nrrd"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
+    start = raw.index(b"\n\n") + 2
+    whole = gzip.decompress(raw[start:])
+    path.write_bytes(raw[:start] + gzip.compress(whole[:99]) + gzip.compress(whole[99:]))
+    np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
+
+
+@pytest.mark.parametrize("content", ["short", "long", "gzip"])
+def test_compressed_voxels_of_another_number(tmp_path, content):
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
+    start = raw.index(b"LOCAL\n") + 6
+    whole = zlib.decompress(raw[start:])
+    stream = {
+        "short": zlib.compress(whole[:-1]),
+        "long": zlib.compress(whole + b"0"),
+        "gzip": gzip.compress(whole),
+    }[content]
+    size = b"CompressedDataSize = %d"
+    path.write_bytes(raw[:start].replace(size % len(raw[start:]), size % len(stream)) + stream)
+    if content == "gzip":
+        np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
+    else:
+        refused(lambda: Image.read(path, AXIS_CODES).data, path, "compressed voxels")
 
 
 @pytest.mark.filterwarnings("ignore")

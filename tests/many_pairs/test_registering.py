@@ -186,6 +186,25 @@ def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatc
         **{"b": "registered", "c": "registered", "d": "failed"}
     }
     assert {p.name for p in out.iterdir()} == {"b", "c", "summary.csv"}
+    assert "b: skipped, another command is registering it" in capsys.readouterr().out
+
+
+def test_two_commands_with_other_settings(pair, known, tmp_path, monkeypatch):
+    """The second one is refused before it registers anything."""
+    out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
+    asked = []
+
+    def meanwhile(*args, **settings):
+        asked.append(settings["init"])
+        if len(asked) == 1:
+            with pytest.raises(InputError, match="out: another process .* init center, not world"):
+                register_pairs({"c": files}, out, "model", init="world")
+        return register(*args, **settings)
+
+    monkeypatch.setattr(module, "register", meanwhile)
+    assert register_pairs({"b": files}, out, "model", init="center") == {}
+    assert register_pairs({"c": files}, out, "model", init="world") == {}  # the first has ended
+    assert asked == ["center", "world"]
 
 
 def test_a_summary_runs_nothing_in_a_spreadsheet(pair, known, tmp_path):

@@ -33,6 +33,7 @@ from tf_lungreg.refinement.loss import (
     windowed,
 )
 from tf_lungreg.refinement.optimisation import plan_steps, refine
+from tf_lungreg.registration import pipeline
 from tf_lungreg.registration.pipeline import register
 from tf_lungreg.registration.settings import RegistrationSettings
 from tf_lungreg.reporting.result_folder import save_result
@@ -415,6 +416,16 @@ def test_the_files_of_a_refined_result(tools, pair, tmp_path):
     whole = tools.itk_points(tools.read_field(out / "displacement.nii.gz"), points)
     np.testing.assert_allclose(tools.itk_points(turn, points), whole, atol=2e-3)
     np.testing.assert_allclose(result.map_points(points), whole, atol=1e-3)
+
+
+def test_a_refinement_that_is_not_kept_is_told(pair, tmp_path, monkeypatch, capsys):
+    def worse(seen, *arguments):
+        return seen, dataclasses.replace(refine(seen, *arguments)[1], kept=False)
+
+    monkeypatch.setattr(pipeline, "refine_pass", worse)
+    words = ["--model", "none", "--refine", "4", "--out", str(tmp_path / "out")]
+    assert main(["register", str(pair.fixed), str(pair.moving), *words]) == 0
+    assert capsys.readouterr().err.count("warning: refine: the refined transform matches") == 1
 
 
 def test_without_a_network(pair, tmp_path):

@@ -48,6 +48,7 @@ def open_itk(path: Path) -> Source:
     check_size(path, needed, voxels.ratio * voxels.path.stat().st_size)
 
     def read(exact: bool) -> np.ndarray:
+        voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
         return _array(image)

@@ -32,6 +32,17 @@ def model_record(model) -> dict:
     return {"model": str(path), "model_sha256": model_checksum(card, weights)}
 
 
+def decisive(settings: Mapping) -> dict:
+    """The settings that change a result, as JSON has them; those not given have their defaults.
+
+    Args:
+        settings: name → value of :class:`~tf_lungreg.registration.settings.RegistrationSettings`.
+    """
+    values = {**asdict(RegistrationSettings()), **settings}
+    del values["memory"]
+    return json.loads(json.dumps(values))
+
+
 def find_difference(
     folder: Path,
     inputs: PairInputs,
@@ -57,7 +68,7 @@ def find_difference(
     before = read_metrics(folder)
     if before is None:
         return f"a {METRICS} that is no record of a registration"
-    stored, asked = ({**_decisive(each)} for each in (before["settings"], asdict(settings)))
+    stored, asked = (decisive(each) for each in (before["settings"], asdict(settings)))
     changes = [
         *record_changes(stored, asked),
         *_model_changes(before["provenance"], model),
@@ -66,13 +77,6 @@ def find_difference(
     if itk_transform and not (folder / "transform.h5").exists():
         changes.append("no transform.h5")
     return next(iter(changes), None)
-
-
-def _decisive(settings: Mapping) -> dict:
-    """The settings that change a result, as JSON has them; those not given have their defaults."""
-    values = {**asdict(RegistrationSettings()), **settings}
-    del values["memory"]
-    return json.loads(json.dumps(values))
 
 
 def _model_changes(before: Mapping, model: Mapping) -> list[str]:

@@ -9,16 +9,16 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
-from tf_lungreg.files import check_folder, check_new_folder
+from tf_lungreg.files import FolderInUseError, check_folder, check_new_folder, locked, sharing
 from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL
-from tf_lungreg.many_pairs.record import find_difference, model_record
+from tf_lungreg.many_pairs.record import decisive, find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
 from tf_lungreg.registration.inputs import PairInputs
@@ -98,8 +98,8 @@ def register_pairs(
 
     Raises:
         MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``out`` cannot be
-            written, or it holds a pair that was registered with other settings, another model or
-            other files.
+            written, it holds a pair that was registered with other settings, another model or
+            other files, or another command registers there with other settings.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
@@ -108,7 +108,14 @@ def register_pairs(
     check_folder(out)
     model, record = _find_model(model, settings)
     task = _Task(model, record, itk_transform, overwrite, settings)
-    done, failed = ([], {}) if overwrite else _find_done(pairs, out, task)
+    with sharing(out, task.asked()):
+        return _register_all(pairs, out, task, jobs)
+
+
+def _register_all(
+    pairs: Mapping[str, PairInputs], out: Path, task: _Task, jobs: int
+) -> dict[str, str]:
+    done, failed = ([], {}) if task.overwrite else _find_done(pairs, out, task)
     if done:
         _log.info("%s: %d of %d pairs are done and skipped", out, len(done), len(pairs))
     waiting = {
@@ -181,6 +188,10 @@ class _Progress:
             warnings.warn(f"{name}: {warning}", stacklevel=2)
         if problem:
             self.failed[name] = problem
+        elif outcome.elsewhere:
+            self._skipped += 1
+            _log.info("%s: skipped, another command is registering it", name)
+            return
         else:
             self._registered += 1
         ended = self._skipped + self._registered + len(self.failed)
@@ -217,10 +228,14 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How a pair ended: what was wrong with it, if anything, and what was warned of."""
+    """How a pair ended: what was wrong with it, if anything, and what was warned of.
+
+    Or it was not begun, because another command is registering it (``elsewhere``).
+    """
 
     problem: str | None
     warnings: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,8 +253,20 @@ class _Task:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("ignore")
             warnings.filterwarnings("always", category=UserWarning, module=r"tf_lungreg\b")
-            problem = self._problem(*pair)
+            try:
+                problem = self._problem(*pair)
+            except FolderInUseError:
+                return _Outcome(None, elsewhere=True)
         return _Outcome(problem, tuple(dict.fromkeys(str(each.message) for each in told)))
+
+    def asked(self) -> dict:
+        """What commands have to agree on that write to one folder at the same time."""
+        model = self.record["model_sha256"] or self.record["model"]
+        return {
+            **decisive(asdict(self.settings)),
+            "model": model,
+            "itk_transform": self.itk_transform,
+        }
 
     def check_done(self, files: PairInputs, folder: Path) -> None:
         """Raises an InputError if the results in a folder are of something else than asked for."""
@@ -259,6 +286,10 @@ class _Task:
         return problem
 
     def _register(self, files: PairInputs, folder: Path) -> None:
+        with locked(folder):
+            self._register_alone(files, folder)
+
+    def _register_alone(self, files: PairInputs, folder: Path) -> None:
         check_new_folder(folder, self.overwrite, FILES)
         named = isinstance(self.model, str) and self.model != NO_MODEL
         result = register(
@@ -277,9 +308,15 @@ _load_model = functools.lru_cache(maxsize=1)(load_model)
 
 
 def _caught(function: Callable[[PairInputs, Path], None], *pair) -> str | None:
-    """The error that the function raises, in one line."""
+    """The error that the function raises, in one line.
+
+    Raises:
+        FolderInUseError: another command is registering the pair.
+    """
     try:
         function(*pair)
+    except FolderInUseError:
+        raise
     except USER_ERRORS as error:
         return _one_line(error)
     except Exception as error:  # a defect; the other pairs go on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -88,6 +89,12 @@ def register(
     if settings.refine:
         with clock.stage("refinement"):
             seen, refinement = refine_pass(seen, *images, settings.refine, settings.window)
+        if not refinement.kept:
+            warnings.warn(
+                "refine: the refined transform matches the images no better; the network's result "
+                "is kept.",
+                stacklevel=2,
+            )
     with clock.stage("resampling"):
         transform = seen.transform.on(pair.fixed.frame)
         warped = transform.warp(pair.moving)
