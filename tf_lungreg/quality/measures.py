@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_lungreg.images.geometry import apply_affine
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.sampling import is_inside, thinned_points
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
@@ -148,9 +147,8 @@ def measure_overlap(field: Transform, moving: Image) -> float:
         field: on the fixed image's grid.
         moving: the moving image.
     """
-    found = field.map_points(thinned_points(field.frame, 100_000))
-    voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
-    return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
+    mapped = field.map_points(thinned_points(field.frame, 100_000))
+    return float(np.mean(is_inside(mapped, moving.frame)))
 
 
 def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:
