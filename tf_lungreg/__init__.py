@@ -23,7 +23,7 @@ _PUBLIC = {
     "build_registration_model": "tf_lungreg.models",
     "compile_registration_model": "tf_lungreg.training",
     "load_model": "tf_lungreg.export",
-    "measure": "tf_lungreg.registration.pipeline",
+    "measure": "tf_lungreg.registration.measuring",
     "read_mask": "tf_lungreg.images.image",
     "read_metrics": "tf_lungreg.registration.metrics_file",
     "register": "tf_lungreg.registration.pipeline",

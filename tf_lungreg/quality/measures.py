@@ -119,25 +119,25 @@ def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
     }
 
 
-def measure_deformation(
-    spatial_gradients: np.ndarray, jacobian: np.ndarray, lung: np.ndarray | None
-) -> dict:
-    """Folding, quantiles of the Jacobian determinant, and how much of Φ is near its limits.
+def measure_folds(jacobian: np.ndarray, lung: np.ndarray | None) -> dict[str, Any]:
+    """Folding and quantiles of the Jacobian determinant.
 
     Args:
-        spatial_gradients: Φ, (D, H, W, 3).
         jacobian: on the fixed image's grid.
         lung: mask on that grid; where it is given, the quantiles are those of the lung.
     """
-    out = {"folds_volume": folded_fraction(jacobian)}
-    if lung is not None:
-        out["folds_lung"] = folded_fraction(jacobian, lung)
     values = np.quantile(jacobian if lung is None else jacobian[lung], QUANTILES)
-    out["jacobian_region"] = "volume" if lung is None else "lung"
-    out["jacobian_quantiles"] = {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)}
-    limit = 1 - SATURATED
-    out["saturated"] = float(np.mean(np.abs(spatial_gradients - 1) > limit))
-    return out
+    return {
+        "folds_volume": folded_fraction(jacobian),
+        "folds_lung": None if lung is None else folded_fraction(jacobian, lung),
+        "jacobian_region": "volume" if lung is None else "lung",
+        "jacobian_quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)},
+    }
+
+
+def measure_saturation(spatial_gradients: np.ndarray) -> float:
+    """How much of Φ, (D, H, W, 3), is near its limits 0 and 2."""
+    return float(np.mean(np.abs(spatial_gradients - 1) > 1 - SATURATED))
 
 
 def measure_overlap(field: Transform, moving: Image) -> float:
