@@ -22,9 +22,9 @@ from registration import read_folder
 from scipy import ndimage
 
 from tf_lungreg.errors import USER_ERRORS
-from tf_lungreg.images.geometry import apply_affine
-from tf_lungreg.images.reading import Volume, load_mask, load_volume, save_volume
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.images.geometry import AXIS_CODES, apply_affine
+from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.transforms.transform import Transform
 
 BREATH = (1.0, -4.0, 14.0)  # mm along R, A, S at the bottom of the lungs
 MOTIONS = ((30.0, 3.0), (12.0, 1.0))  # scale of the random motion and its standard deviation, mm
@@ -32,8 +32,8 @@ POINTS = 4000
 
 
 def known_displacement(
-    mask: Volume, seed: int, amount: float = 1.0, sliding: bool = False
-) -> DisplacementField:
+    mask: Image, seed: int, amount: float = 1.0, sliding: bool = False
+) -> Transform:
     """A random breath on the grid of a mask.
 
     Args:
@@ -53,10 +53,10 @@ def known_displacement(
             smooth = ndimage.gaussian_filter(noise, scale / frame.spacing, mode="reflect")
             data[..., axis] += deviation * smooth / smooth.std()
     data += _depth(mask, 3.0 if sliding else 20.0)[..., np.newaxis] * BREATH
-    return DisplacementField((amount * data).astype(np.float32), frame)
+    return Transform((amount * data).astype(np.float32), frame)
 
 
-def _depth(mask: Volume, fall: float) -> np.ndarray:
+def _depth(mask: Image, fall: float) -> np.ndarray:
     """0 at the top of the lungs, 1 at their bottom; outside them it falls within ``fall`` mm."""
     frame = mask.frame
     index = np.stack(np.meshgrid(*map(np.arange, frame.shape), indexing="ij"), axis=-1)
@@ -66,7 +66,7 @@ def _depth(mask: Volume, fall: float) -> np.ndarray:
     return np.clip((high - height) / (high - low), 0, 1) * np.exp(-((outside / fall) ** 2))
 
 
-def add_noise(volume: Volume, deviation: float, grain: float, seed: int) -> Volume:
+def add_noise(volume: Image, deviation: float, grain: float, seed: int) -> Image:
     """The volume with Gaussian noise.
 
     Args:
@@ -79,17 +79,17 @@ def add_noise(volume: Volume, deviation: float, grain: float, seed: int) -> Volu
     if grain:
         noise = ndimage.gaussian_filter(noise, grain, mode="wrap")
     noise *= deviation / noise.std()
-    return Volume((volume.data + noise).astype(np.float32), volume.frame, volume.path)
+    return Image((volume.data + noise).astype(np.float32), volume.frame, volume.name)
 
 
-def lung_points(mask: Volume, seed: int) -> np.ndarray:
+def lung_points(mask: Image, seed: int) -> np.ndarray:
     """Random points of a mask, off the voxels' centres, (POINTS, 3) RAS mm."""
     draw, voxels = np.random.default_rng(seed), np.argwhere(mask.data)
     chosen = voxels[draw.integers(len(voxels), size=POINTS)]
     return apply_affine(mask.frame.affine, chosen + draw.uniform(-0.5, 0.5, chosen.shape))
 
 
-def make_pair(image: Volume, mask: Volume, out: Path, options: argparse.Namespace) -> None:
+def make_pair(image: Image, mask: Image, out: Path, options: argparse.Namespace) -> None:
     """Writes the folder of a pair, see the module.
 
     Args:
@@ -99,14 +99,14 @@ def make_pair(image: Volume, mask: Volume, out: Path, options: argparse.Namespac
         options: ``seed``, ``amount``, ``sliding``, ``noise``, ``grain``.
     """
     field = known_displacement(mask, options.seed, options.amount, options.sliding)
-    pair = {"baseline": field.apply(image, "cubic"), "followup": image}
-    masks = {"baseline": field.apply(mask), "followup": mask}
+    pair = {"baseline": field.warp(image, "cubic"), "followup": image}
+    masks = {"baseline": field.warp(mask), "followup": mask}
     out.mkdir(parents=True)
     for number, (name, volume) in enumerate(pair.items(), start=1):
         noise_seed = 10 * options.seed + number
         noisy = add_noise(volume, options.noise, options.grain, noise_seed)
-        save_volume(out / f"{name}.nii.gz", noisy.data.round().astype(np.int16), noisy.frame)
-        save_volume(out / f"{name}_mask.nii.gz", masks[name].data, noisy.frame)
+        Image(noisy.data.round().astype(np.int16), noisy.frame).save(out / f"{name}.nii.gz")
+        Image(masks[name].data, noisy.frame).save(out / f"{name}_mask.nii.gz")
     fixed = lung_points(masks["baseline"], options.seed)
     _write_points(out / "landmarks.csv", fixed, field.map_points(fixed))
 
@@ -133,8 +133,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         folder, index = read_folder(options.data), ("fixed", "moving").index(options.role)
-        image = load_volume(folder.images[index])
-        make_pair(image, load_mask(folder.masks[index], like=image), options.out, options)
+        image = Image.read(folder.images[index], AXIS_CODES)
+        make_pair(image, read_mask(folder.masks[index], like=image), options.out, options)
     except (*USER_ERRORS, FileExistsError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -25,10 +25,11 @@ from timing import alternate
 import tf_lungreg as lr
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import load_model
-from tf_lungreg.images.reading import load_mask, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
-from tf_lungreg.transforms.transform_files import read_displacement
+from tf_lungreg.transforms.transform import Transform
 
 ROLES = (("fixed", "baseline", "inhale"), ("moving", "followup", "exhale"))
 WARPED, DISPLACEMENT = "warped.nii.gz", "displacement.nii.gz"
@@ -128,7 +129,8 @@ def _methods(pair, work, fast_model, refine, others):
 
 
 def _register(pair, out, model, refine):
-    lr.register(*pair.images, model=model, refine=refine).save(out, report=False, overwrite=True)
+    result = lr.register(*pair.images, model=model, refine=refine)
+    lr.save_result(result, out, overwrite=True)
 
 
 def _syn(pair, out):
@@ -194,11 +196,11 @@ def _cold_start(pair, out):
 
 def _quality(pair, out):
     """What is measured of a displacement file, alike for all methods."""
-    field = read_displacement(out / DISPLACEMENT)
-    fixed = load_volume(pair.images[0])
-    fixed_mask = load_mask(pair.masks[0], like=fixed)
-    moving_mask = load_mask(pair.masks[1], like=load_volume(pair.images[1]))
-    warped = field.apply(moving_mask, reference=fixed.frame)
+    field = Transform.read(out / DISPLACEMENT)
+    fixed = Image.read(pair.images[0], AXIS_CODES)
+    fixed_mask = read_mask(pair.masks[0], like=fixed)
+    moving_mask = read_mask(pair.masks[1], like=Image.read(pair.images[1], AXIS_CODES))
+    warped = field.warp(moving_mask, reference=fixed.frame)
     row = {
         "dice": 100 * dice(fixed_mask.data, warped.data),
         "folds": folded_fraction(field.jacobian()),

@@ -17,6 +17,7 @@ from tf_lungreg.files import (
     locked,
     replacing,
     replacing_folder,
+    sharing,
     write_text,
 )
 
@@ -201,6 +202,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.endswith(f"{tmp_path / 'file'}: cannot be written (File too large).")
     assert names_in(tmp_path) == []
+
+
+def test_sharing_a_folder(tmp_path):
+    with sharing(tmp_path, {"a": 1}), sharing(tmp_path, {"a": 1}):
+        with pytest.raises(InputError, match="another process is writing there with a 1, not 2"):
+            with sharing(tmp_path, {"a": 2}):
+                pass
+        (record,) = tmp_path.iterdir()
+        content = record.read_text()
+    assert list(tmp_path.iterdir()) == []
+    record.write_text(content)  # of a process that was killed
+    with sharing(tmp_path, {"a": 2}):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_keeps_other_processes_out_until_it_ends(tmp_path, running):

@@ -13,7 +13,7 @@ def test_every_public_name_is_there(name):
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="regster"):
-        tf_lungreg.regster  # noqa: B018
+        tf_lungreg.regster
 
 
 def test_importing_the_package_does_not_load_tensorflow():

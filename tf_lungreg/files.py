@@ -27,6 +27,10 @@ _LONGEST_NAME = 255  # bytes, on nearly every file system
 _FIXED_IN_PLACE = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+class FolderInUseError(InputError):
+    """Another process is writing to the folder."""
+
+
 def check_name(path: str | os.PathLike) -> None:
     """Refuses a path that readers and writers cannot carry.
 
@@ -298,8 +302,8 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
         wait: wait until the folder is free.
 
     Raises:
-        InputError: another process holds the folder and ``wait`` is false, or the folder cannot
-            be made.
+        FolderInUseError: another process holds the folder and ``wait`` is false.
+        InputError: the folder cannot be made.
     """
     new = not os.path.isdir(folder)
     with one_line(folder):
@@ -308,15 +312,11 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+    if not _lock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)):
         os.close(descriptor)
-        raise InputError(
+        raise FolderInUseError(
             f"{folder}: another process is writing there; wait for it, or choose another folder."
-        ) from None
-    except OSError:  # no locks there
-        pass
+        )
     try:
         yield
     finally:
@@ -324,6 +324,65 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
             with contextlib.suppress(OSError):  # it holds something, as it should
                 os.rmdir(folder)
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def sharing(folder: str | os.PathLike, record: Mapping) -> Iterator[None]:
+    """Lets processes write to a folder at the same time only if they do the same.
+
+    The first one leaves its record in a hidden file, and the last one removes it. A record of
+    processes that were killed counts no more.
+
+    Args:
+        folder: made if it does not exist.
+        record: what JSON can hold.
+
+    Raises:
+        FolderInUseError: another process writes there with another record.
+        InputError: the folder cannot be written.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = Path(folder, f"{_PARTIAL}running")
+    with locked(folder, wait=True), one_line(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                path.write_text(json.dumps(record), encoding="utf-8")
+            else:
+                _check_same(path, record)
+            _lock(descriptor, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    try:
+        yield
+    finally:
+        with locked(folder, wait=True):
+            if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _check_same(path: Path, record: Mapping) -> None:
+    changes = record_changes(json.loads(path.read_text(encoding="utf-8")), record)
+    if changes:
+        raise FolderInUseError(
+            f"{path.parent}: another process is writing there with {changes[0]}; wait for it, or "
+            "choose another folder."
+        )
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Whether a file could be locked; file systems without locks never say no."""
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _check_not_taken(path: Path, overwrite: bool) -> None:

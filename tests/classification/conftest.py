@@ -8,10 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from tf_lungreg.cli import main
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
-from tf_lungreg.images.reading import Volume, save_volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.tables.table import write_table
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import write_displacement
+from tf_lungreg.transforms.transform import Transform
 
 LOW, HIGH = np.array([-90.0, -70.0, -120.0]), np.array([80.0, 60.0, 100.0])  # the lungs, RAS mm
 FLAGS = "--folds 2 --epochs 25 --learning-rate 3e-3 --filters 4".split()
@@ -47,7 +46,7 @@ def make_patient(ill, seed, frame=None, center=(0.0, 0.0, 0.0)):
     points = apply_affine(frame.affine, np.moveaxis(np.indices(frame.shape), 0, -1)) - center
     field = displace(points, ill, np.random.default_rng(seed)).astype(np.float32)
     inside = ((points >= LOW) & (points <= HIGH)).all(axis=-1)
-    return DisplacementField(field, frame), Volume(inside, frame, "none")
+    return Transform(field, frame), Image(inside, frame, "none")
 
 
 def write_cohort(folder, diagnoses, columns=("mask", "truth")):
@@ -56,10 +55,10 @@ def write_cohort(folder, diagnoses, columns=("mask", "truth")):
     for number, diagnosis in enumerate(diagnoses):
         name = f"p{number:02d}"
         field, mask = make_patient(diagnosis == "ssc", number)
-        write_displacement(folder / f"{name}.nii.gz", field)
-        save_volume(folder / f"{name}_mask.nii.gz", mask.data, mask.frame)
+        field.save(folder / f"{name}.nii.gz")
+        Image(mask.data, mask.frame).save(folder / f"{name}_mask.nii.gz")
         image = np.random.default_rng(number).uniform(0, 1000, mask.frame.shape)
-        save_volume(folder / f"{name}_image.nii.gz", image.astype(np.float32), mask.frame)
+        Image(image.astype(np.float32), mask.frame).save(folder / f"{name}_image.nii.gz")
         people.append({"participant_id": name, "diagnosis": diagnosis})
         for phase in ("inhale", "exhale"):
             row = {"participant_id": name, "phase": phase, "image": f"{name}_image.nii.gz"}

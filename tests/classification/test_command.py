@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_lungreg.classification.exported import load_classifier
 from tf_lungreg.cli import main
 from tf_lungreg.cohorts.cohort import load_cohort, split_patients
-from tf_lungreg.images.reading import save_volume
+from tf_lungreg.images.image import Image
 
 DIAGNOSES = ["healthy", "ssc", "ssc"] * 5
 
@@ -131,10 +131,8 @@ def test_a_cohort_without_truth(tools, tmp_path, capsys):
 def test_files_of_another_kind(cohort, classifier, tools, tmp_path, capsys):
     mask, image = str(cohort / "p00_mask.nii.gz"), str(cohort / "p00_image.nii.gz")
     displacement = str(cohort / "p00.nii.gz")
-    save_volume(
-        tmp_path / "empty.nii.gz",
-        np.zeros((4, 4, 4)),
-        tools.make_frame((99, 99, 99)).__class__((4, 4, 4), np.eye(4)),
+    Image(np.zeros((4, 4, 4)), tools.make_frame((99, 99, 99)).__class__((4, 4, 4), np.eye(4))).save(
+        tmp_path / "empty.nii.gz"
     )
     base = ["classify", "predict", "--model"]
     for words, message in (

@@ -5,8 +5,8 @@ from scipy.interpolate import RegularGridInterpolator
 from tf_lungreg.classification.features import SHAPE, Sampled, make_features, mirrored, sample
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import DIRECTIONS
-from tf_lungreg.images.reading import Volume
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.images.image import Image
+from tf_lungreg.transforms.transform import Transform
 
 
 def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):
@@ -14,7 +14,7 @@ def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):
     field, _ = tools.make_patient(True, 3, frame)
     data = rng.normal(size=frame.shape) > 2.2
     data[3:9, 2:14, 4:10] = True
-    mask = Volume(data, frame, "none")
+    mask = Image(data, frame, "none")
     found = sample(field, frame, mask, shape=(3, 4, 5))
 
     voxels = np.argwhere(data)
@@ -34,9 +34,9 @@ def test_samples_match_scipy_in_the_box_of_the_mask(tools, rng):
 def test_mirrored_is_the_field_of_a_mirrored_body(tools, rng):
     frame = tools.make_frame()
     _, mask = tools.make_patient(True, 3, frame)
-    field = DisplacementField(rng.normal(size=(*frame.shape, 3)).astype(np.float32), frame)
-    across = DisplacementField(field.data[:, :, ::-1] * [-1, 1, 1], frame)  # left is -x in RAS
-    turned = Volume(mask.data[:, :, ::-1], frame, "none")
+    field = Transform(rng.normal(size=(*frame.shape, 3)).astype(np.float32), frame)
+    across = Transform(field.data[:, :, ::-1] * [-1, 1, 1], frame)  # left is -x in RAS
+    turned = Image(mask.data[:, :, ::-1], frame, "none")
     wanted = make_features(sample(across, frame, turned))
     found = mirrored(make_features(sample(field, frame, mask)))
     np.testing.assert_allclose(found, wanted, atol=1e-3)
@@ -70,7 +70,7 @@ def test_neither_voxels_nor_position_nor_axes_matter(tools, unit):
             ),
         ),
     )
-    turned_mask = Volume(mask.data[::-1].transpose(2, 0, 1), turned.frame, "none")
+    turned_mask = Image(mask.data[::-1].transpose(2, 0, 1), turned.frame, "none")
     all_of_them = [*fields, (turned, turned_mask)]
     found = [make_features(sample(f, f.frame, m), unit) for f, m in all_of_them]
     scale = np.abs(found[0]).max()

@@ -72,10 +72,10 @@ def test_predict_writes_map_and_page(patient, tmp_path, capsys):
 
 @pytest.mark.parametrize("other", [{"center": (9.0, 0.0, 0.0)}, {"spacing": (13, 15, 16)}])
 def test_a_displacement_on_another_grid_is_refused(other, patient, tools, tmp_path, capsys):
-    from tf_lungreg.images.reading import save_volume
+    from tf_lungreg.images.image import Image
 
     frame = tools.make_frame(**other)
-    save_volume(tmp_path / "mask.nii.gz", np.ones(frame.shape, np.uint8), frame)
+    Image(np.ones(frame.shape, np.uint8), frame).save(tmp_path / "mask.nii.gz")
     words = ["classify", "predict", "--model", str(patient / "ild")]
     words += ["--displacement", str(patient / "cohort" / "p01.nii.gz")]
     assert main([*words, "--fixed-mask", str(tmp_path / "mask.nii.gz")]) == 2

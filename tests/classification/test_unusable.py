@@ -13,9 +13,8 @@ from tf_lungreg.cli import main
 from tf_lungreg.cohorts.cohort import load_cohort, phase_pairs
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame
-from tf_lungreg.images.reading import load_mask, save_volume
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement, write_displacement
+from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.transforms.transform import Transform
 
 PREDICT = ["classify", "predict", "--model"]
 
@@ -33,11 +32,11 @@ def edit(cohort, old, new):
 
 
 def test_a_mask_on_another_grid_is_refused(cohort, nine_classifier, tmp_path, capsys):
-    mask = load_mask(cohort / "p04_mask.nii.gz")
+    mask = read_mask(cohort / "p04_mask.nii.gz")
     affine = mask.frame.affine.copy()
     affine[2, 3] += 50
     frame = Frame(mask.frame.shape, affine)
-    save_volume(cohort / "p04_mask.nii.gz", mask.data, frame, overwrite=True)
+    Image(mask.data, frame).save(cohort / "p04_mask.nii.gz", overwrite=True)
     for words in (
         [*PREDICT, nine_classifier, "--cohort", str(cohort)],
         ["classify", "train", "--method", "truth", "--out", "x", "--cohort", str(cohort)],
@@ -57,8 +56,8 @@ def test_a_classifier_registers_nothing(nine, nine_classifier):
 
 @pytest.mark.parametrize(("times", "warned"), [(0, True), (1, False), (1000, True)])
 def test_a_breath_unlike_all_others_is_told(nine, nine_classifier, tmp_path, capsys, times, warned):
-    field = read_displacement(nine / "p00.nii.gz")
-    write_displacement(tmp_path / "d.nii.gz", DisplacementField(times * field.data, field.frame))
+    field = Transform.read(nine / "p00.nii.gz")
+    Transform(times * field.data, field.frame).save(tmp_path / "d.nii.gz")
     words = ["--displacement", str(tmp_path / "d.nii.gz")]
     assert (
         main([*PREDICT, nine_classifier, *words, "--fixed-mask", str(nine / "p00_mask.nii.gz")])
@@ -68,10 +67,10 @@ def test_a_breath_unlike_all_others_is_told(nine, nine_classifier, tmp_path, cap
 
 
 def test_lungs_of_one_voxel_are_told(nine, nine_classifier, tmp_path, capsys):
-    mask = load_mask(nine / "p00_mask.nii.gz")
+    mask = read_mask(nine / "p00_mask.nii.gz")
     data = np.zeros(mask.data.shape, np.uint8)
     data[5, 5, 5] = 1
-    save_volume(tmp_path / "mask.nii.gz", data, mask.frame)
+    Image(data, mask.frame).save(tmp_path / "mask.nii.gz")
     words = ["--displacement", str(nine / "p00.nii.gz")]
     assert (
         main([*PREDICT, nine_classifier, *words, "--fixed-mask", str(tmp_path / "mask.nii.gz")])

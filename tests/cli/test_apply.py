@@ -12,8 +12,7 @@ import pytest
 import tf_lungreg
 from tf_lungreg.cli import main
 from tf_lungreg.images.geometry import Frame
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import write_displacement
+from tf_lungreg.transforms.transform import Transform
 
 FAR = np.eye(4)[:, ::-1] * [0, 0, 0, 5000.0]  # a translation along the first axis
 
@@ -24,7 +23,7 @@ def files(tmp_path, rng, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = Frame((8, 9, 10), np.diag([2.0, 3, 4, 1]))
     shift = np.broadcast_to(np.float32([2, 0, 0]), (8, 9, 10, 3))
-    write_displacement("d.nii.gz", DisplacementField(np.array(shift), frame))
+    Transform(np.array(shift), frame).save("d.nii.gz")
     data = rng.integers(0, 900, (8, 9, 10)).astype(np.float32)
     nib.save(nib.Nifti1Image(data, frame.affine), "image.nii")
     nib.save(nib.Nifti1Image(data, Frame((8, 9, 10), frame.affine + FAR).affine), "far.nii")
@@ -106,7 +105,7 @@ def test_points_outside_the_grid_are_told_in_one_line(tmp_path, capsys, flags):
 
 def test_a_fold_is_told_in_one_line(rng, capsys):
     noise = np.float32(9 * rng.normal(size=(8, 9, 10, 3)))
-    write_displacement("fold.nii", DisplacementField(noise, Frame((8, 9, 10), np.eye(4))))
+    Transform(noise, Frame((8, 9, 10), np.eye(4))).save("fold.nii")
     words = (
         "apply --transform fold.nii --image image.nii --reference image.nii --out o.nii --inverse"
     )

@@ -11,9 +11,10 @@ from tf_lungreg.cohorts import cache as cache_module
 from tf_lungreg.cohorts.cache import prepare_scans
 from tf_lungreg.cohorts.cohort import Scan
 from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import mask_to_network, to_network
-from tf_lungreg.images.reading import load_mask, load_volume
 
 SPACING, SHAPE = (5.0, 4.0, 4.5), (8, 16, 8)
 AFFINE = np.array([[-2.0, 0.1, 0, 40], [0.1, 2.0, 0, -30], [0, 0, 3.0, 900], [0, 0, 0, 1]])
@@ -60,11 +61,11 @@ def test_what_is_prepared(tmp_path):
     scans = [write_scan(tmp_path), write_scan(tmp_path, "P2", seed=1, mask=False)]
     prepared = prepare_scans(scans, SPACING, SHAPE, window=(100, 500), progress=False)
     assert [p.scan for p in prepared] == scans
-    volume = load_volume(scans[0].image)
+    volume = Image.read(scans[0].image, AXIS_CODES)
     frame = network_frame(volume.frame, volume.frame, SPACING, SHAPE)[0]
     np.testing.assert_array_equal(prepared[0].image, to_network(volume, frame, (100, 500)))
     np.testing.assert_array_equal(
-        prepared[0].mask, mask_to_network(load_mask(scans[0].mask), frame)
+        prepared[0].mask, mask_to_network(read_mask(scans[0].mask), frame)
     )
     assert prepared[0].frame.same_grid(frame) and prepared[0].native_frame.same_grid(volume.frame)
     assert prepared[0].image.shape == SHAPE and prepared[1].mask is None

@@ -105,7 +105,8 @@ def test_the_overshoot_of_a_spline_is_taken(serve, rng):
 
 @pytest.mark.parametrize("signature", ["warp", "warp_labels"])
 def test_sampling_refuses_what_does_not_fit(serve, rng, signature):
-    volume = rng.uniform(size=(2, 5, 6, 7, 1)).astype(np.float32)
+    kind = np.int64 if signature == "warp_labels" else np.float32
+    volume = rng.uniform(size=(2, 5, 6, 7, 1)).astype(kind)
     grid = rng.uniform(0, 4, (2, 3, 4, 5, 3)).astype(np.float32)
     assert serve(signature, volume=volume, grid=grid)["warped"].shape == (2, 3, 4, 5, 1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="one batch size is needed"):

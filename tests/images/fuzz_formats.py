@@ -1,6 +1,6 @@
 """Reads damaged files of one format, in a process of its own that has 4 GB of memory.
 
-    python tests/images/fuzz_formats.py FORMAT FOLDER COUNT
+    python tests/images/fuzz_formats.py FORMAT FOLDER COUNT [SEED]
 
 The file that is read at the moment lies in the folder, for the case that the process dies of it.
 """
@@ -18,11 +18,13 @@ from test_dicom import COUNT as SLICES
 from test_dicom import positions, save_multi_frame, save_series
 from test_fuzz import check_image, read_damaged, read_image
 
+from tf_lungreg.images import gdcm
+
 MEMORY = 4 << 30
 
 
 def voxels():
-    return np.random.default_rng(0).integers(0, 999, (SLICES, 8, 8)).astype(np.int16)
+    return np.random.default_rng(0).integers(0, 999, (SLICES, 16, 16)).astype(np.int16)
 
 
 def series(folder):
@@ -55,6 +57,32 @@ def compress(path):
     file.save_as(path)
 
 
+def jpeg(compressor):
+    """A series whose pixels GDCM has compressed."""
+
+    def write(folder):
+        for path in sorted(save_series(folder, voxels(), positions()).iterdir()):
+            compress_as(compressor, path)
+        return folder, sorted(folder.iterdir())[2]
+
+    return write
+
+
+def compress_as(compressor, path):
+    """Compresses a slice with GDCM; the header stays, SimpleITK writes one of its own."""
+    file = pydicom.dcmread(path)
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(file.pixel_array[None]))
+    compressed = pydicom.dcmread(path)
+    file.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+    file["PixelData"] = compressed["PixelData"]
+    file.save_as(path)
+
+
 def itk(name, compressed=False, damaged=None):
     """An image that SimpleITK writes, and the file of it that is damaged."""
 
@@ -80,6 +108,8 @@ def pair(damaged):
 FORMATS = {
     "series": series,
     "compressed series": compressed_series,
+    "JPEG series": jpeg("JPEG"),
+    "JPEG 2000 series": jpeg("JPEG2000"),
     "multi-frame": multi_frame,
     "compressed multi-frame": compressed_multi_frame,
     "mha": itk("a.mha"),
@@ -94,11 +124,29 @@ FORMATS = {
 }
 
 
-def main(name, folder, count):
+class LastingDecoder(gdcm.Decoder):
+    """The same process for all files, as long as none ends it: starting one takes a while."""
+
+    def __init__(self):
+        super().__enter__()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is not None:
+            super().__exit__()
+            super().__enter__()
+
+
+def main(name, folder, count, seed=0):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    decoder = LastingDecoder()
+    gdcm.Decoder = lambda: decoder
     source, damaged = FORMATS[name](Path(folder))
-    seed = 10 + sorted(FORMATS).index(name)
-    read_damaged(
+    check_image(read_image(source), None)  # or only what is whole would be seen as damaged
+    seed = 1000 * int(seed) + 10 + sorted(FORMATS).index(name)
+    answers = read_damaged(
         damaged,
         damaged.read_bytes(),
         random.Random(seed),
@@ -106,6 +154,7 @@ def main(name, folder, count):
         check_image,
         int(count),
     )
+    print(f"{name}: seed {seed}, {answers} of {count} were read")
 
 
 if __name__ == "__main__":

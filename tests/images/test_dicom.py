@@ -6,8 +6,17 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import apply_affine, ras_to_lps
-from tf_lungreg.images.reading import load_header, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES, apply_affine, ras_to_lps
+from tf_lungreg.images.image import Image
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
+
 
 CT, MR, PET = (f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "128"))
 ENHANCED_CT, ENHANCED_MR = (f"1.2.840.10008.5.1.4.1.1.{number}.1" for number in ("2", "4"))
@@ -109,8 +118,8 @@ def save_multi_frame(path, stored, places, slopes=None, intercepts=None, kind=EN
 
 def check_volume(path, values, places):
     """Every voxel of the file is found at its place, to float32."""
-    volume = load_volume(path)
-    assert load_header(path).same_grid(volume.frame, 0)
+    volume = Image.read(path, AXIS_CODES)
+    assert Image.read(path, AXIS_CODES).frame.same_grid(volume.frame, 0)
     assert volume.data.dtype == np.float32 and volume.data.shape == volume.frame.shape
     row, column = np.mgrid[:ROWS, :COLUMNS]
     for plane, position in zip(values, places):
@@ -124,7 +133,7 @@ def check_volume(path, values, places):
 
 
 def refused(path, *words):
-    for load in (load_volume, load_header):
+    for load in (read_voxels, read_frame):
         with pytest.raises(InputError) as caught:
             load(path)
         message = str(caught.value)
@@ -229,7 +238,7 @@ def test_a_slice_that_cannot_be_used(tmp_path, stored, values, word):
     bad = sorted(folder.iterdir())[2]
     change(bad, **values)
     with pytest.raises(InputError) as caught:
-        load_volume(folder)
+        Image.read(folder, AXIS_CODES).data
     assert word in str(caught.value) or "different size" in str(caught.value)
     assert bad.name in str(caught.value)
 
@@ -250,23 +259,76 @@ def test_a_truncated_or_nested_file(tmp_path, stored):
     bad.write_bytes(whole[:-9])
     refused_file(folder, bad, "truncated or damaged")
     rows = whole.index(b"\x28\x00\x02\x00US")
-    cuts = ((rows, "cut off"), (300, "header is damaged"), (140, "header is"), (0, "empty"))
+    cuts = ((rows, "cut off"), (300, "a whole file"), (140, "a whole file"), (0, "empty"))
     for length, word in cuts:
         bad.write_bytes(whole[:length])
         refused_file(folder, bad, word)
     # GDCM would take the memory of an element that is longer than the file, and a second a slice.
     bad.write_bytes(whole[:rows] + b"\x28\0\x02\0\0\0\0\x60" * 2)
-    refused_file(folder, bad, "header is damaged")
+    refused_file(folder, bad, "truncated or damaged")
     (folder / "._1-03.dcm").write_bytes(b"\0\5\x16\7")  # macOS adds such files
-    # The process would die of these in GDCM.
-    nested = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 50_000
-    bad.write_bytes(whole[:132] + nested)
-    refused_file(folder, bad, "header is damaged")
+
+
+@pytest.mark.parametrize("tag", [b"\x08\x00\x40\x11", b"\xe1\x7f\x01\x10"])
+@pytest.mark.parametrize("kind", [b"SQ", b"UN"])
+def test_sequences_nested_too_deeply(tmp_path, stored, tag, kind):
+    """GDCM, and the process with it, would die of them, before the pixels and after them."""
+    folder = save_series(tmp_path / "s", stored, positions())
+    bad = folder / "1-00"
+    nested = tag + kind + b"\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    whole = bad.read_bytes()
+    end = whole.index(b"\x08\x00\x60\x00") if tag[0] == 8 else len(whole)
+    bad.write_bytes(whole[:end] + 50_000 * nested + whole[end:])
+    refused_file(folder, bad, "truncated or damaged")
+
+
+def compress(path):
+    """Replaces the pixels by row + 7 * column, as lossless JPEG."""
+    file = pydicom.dcmread(path)
+    assert (ROWS, COLUMNS, file.BitsAllocated) == (6, 5, 16)
+    file.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
+    file.PixelData = bytes.fromhex(
+        "feff00e000000000feff00e044000000ffd8ffc3000b100006000501011100ffc40016000101010000000000"
+        "0000000000000000030110ffda0008010100010000ceeef5dddebbbbd7777aeeef5dddff00ffd900"
+    )
+    file["PixelData"].is_undefined_length = True
+    file.save_as(path)
+    return np.add.outer(np.arange(ROWS), 7 * np.arange(COLUMNS))
+
+
+def test_compressed_pixels(tmp_path, stored):
+    folder = save_series(tmp_path / "s", stored, positions(), [2] * COUNT, [-1000] * COUNT)
+    planes = [compress(path) for path in sorted(folder.iterdir())]
+    check_volume(folder, 2.0 * np.array(planes) - 1000, positions())
+
+
+def test_compressed_pixels_that_end_the_process(tmp_path, stored):
+    """GDCM dies of a JPEG with 127 bits a pixel."""
+    folder = save_series(tmp_path / "s", stored, positions())
+    bad = folder / "1-00"
+    compress(bad)
+    whole = bad.read_bytes()
+    bits = whole.index(b"\xff\xc3") + 4
+    bad.write_bytes(whole[:bits] + b"\x7f" + whole[bits + 1 :])
+    refused_file(folder, bad, "cannot be decoded")
+
+
+@pytest.mark.parametrize("name", ["FloatPixelData", "DoubleFloatPixelData"])
+def test_floating_point_pixels_are_not_called_damaged(tmp_path, stored, name):
+    folder = save_series(tmp_path / "s", stored, positions())
+    bad = folder / "1-00"
+    file = pydicom.dcmread(bad)
+    pixels = stored[0].astype(np.float32 if name == "FloatPixelData" else np.float64)
+    del file.PixelData, file.BitsStored, file.HighBit, file.PixelRepresentation
+    file.BitsAllocated = 8 * pixels.itemsize
+    setattr(file, name, pixels.tobytes())
+    file.save_as(bad)
+    refused_file(folder, bad, "floating-point numbers")
 
 
 def refused_file(folder, file, word):
     with pytest.raises(InputError) as caught:
-        load_volume(folder)
+        Image.read(folder, AXIS_CODES).data
     assert str(caught.value).startswith(str(file)) and word in str(caught.value)
 
 
@@ -289,10 +351,10 @@ def test_compressed_pixels_with_a_part_longer_than_the_file(tmp_path, stored):
     file.save_as(path)
     raw = path.read_bytes()
     item = raw.rindex(b"\xfe\xff\x00\xe0")
-    load_volume(source)
+    Image.read(source, AXIS_CODES).data
     path.write_bytes(raw[: item + 4] + b"\0\0\0\x7f" + raw[item + 8 :])
     with pytest.raises(InputError) as caught:
-        load_volume(source)
+        Image.read(source, AXIS_CODES).data
     assert str(caught.value).startswith(f"{path}: the compressed pixels are truncated or damaged")
 
 

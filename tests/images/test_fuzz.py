@@ -19,13 +19,14 @@ import pytest
 import tf_lungreg
 from tf_lungreg.cohorts.cohort import DIAGNOSES, load_cohort
 from tf_lungreg.errors import USER_ERRORS
-from tf_lungreg.images.geometry import DIRECTIONS, Frame
-from tf_lungreg.images.reading import load_header, load_volume, save_volume
+from tf_lungreg.images.geometry import AXIS_CODES, DIRECTIONS, Frame
+from tf_lungreg.images.image import Image
 from tf_lungreg.tables.landmarks import read_landmarks
 
 COUNT = max(500, int(os.environ.get("LUNGREG_FUZZ", 0)))
 FORMATS = (  # of fuzz_formats.py
-    *("series", "compressed series", "multi-frame", "compressed multi-frame"),
+    *("series", "compressed series", "JPEG series", "JPEG 2000 series"),
+    *("multi-frame", "compressed multi-frame"),
     *("mha", "compressed mha", "mhd", "zraw", "nrrd", "compressed nrrd", "nhdr", "hdr", "img"),
 )
 LONGEST = 20  # seconds for a file of a kilobyte: anything near it would be a hang
@@ -100,14 +101,14 @@ def image(tmp_path):
     affine[:3, :3] = DIRECTIONS * [1.5, 2.5, 0.8]
     affine[:3, 3] = -37, 51, -1200
     data = np.random.default_rng(0).normal(100, 300, (4, 5, 6)).astype(np.float32)
-    save_volume(tmp_path / "whole.nii", data, Frame(data.shape, affine))
+    Image(data, Frame(data.shape, affine)).save(tmp_path / "whole.nii")
     return tmp_path / "whole.nii"
 
 
 def read_image(path):
     """The image; the header alone must not say anything else."""
-    volume = load_volume(path)
-    header = load_header(path)
+    volume = Image.read(path, AXIS_CODES)
+    header = Image.read(path, AXIS_CODES).frame
     assert header.shape == volume.frame.shape and header.same_grid(volume.frame, 0)
     return volume
 
@@ -128,7 +129,7 @@ def test_nifti(image):
 
 def test_compressed_nifti(image):
     """Behind gzip's checksum a damaged file is noticed, or else nothing of it was lost."""
-    path, whole = image.with_name("damaged.nii.gz"), load_volume(image)
+    path, whole = image.with_name("damaged.nii.gz"), Image.read(image, AXIS_CODES)
     content = gzip.compress(image.read_bytes(), mtime=0)
 
     def check(volume, damaged):

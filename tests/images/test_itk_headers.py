@@ -10,7 +10,17 @@ import pytest
 import SimpleITK as sitk
 
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.images.reading import load_header, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
+
 
 SHAPE = (4, 5, 6)
 SECRET = "root:x:0:0:root:/root:/bin/bash\n"
@@ -43,7 +53,7 @@ def save(tmp_path, data):
 
 
 def refused(path, *words, kind=InputError):
-    for load in (load_volume, load_header):
+    for load in (read_voxels, read_frame):
         with pytest.raises(kind) as caught:
             load(path)
         message = str(caught.value)
@@ -60,9 +70,9 @@ def test_whole_headers(save, data, name, compress):
     path = path.rename(path.with_name(name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        volume = load_volume(path, axis_codes=None)
+        volume = Image.read(path)
     np.testing.assert_array_equal(volume.data, data)
-    assert load_header(path, None).same_grid(volume.frame, 0)
+    assert Image.read(path).frame.same_grid(volume.frame, 0)
 
 
 def test_keys_that_itk_writes_for_other_formats(tmp_path, data):
@@ -71,7 +81,7 @@ def test_keys_that_itk_writes_for_other_formats(tmp_path, data):
         image.SetMetaData(key, "a: b = c")
     for name in ("a.mha", "a.nrrd"):
         sitk.WriteImage(image, str(tmp_path / name))
-        np.testing.assert_array_equal(load_volume(tmp_path / name, None).data, data)
+        np.testing.assert_array_equal(Image.read(tmp_path / name).data, data)
 
 
 FIELD = {"mhd": r"ElementDataFile = .*", "nhdr": r"data file: .*"}
@@ -123,9 +133,9 @@ def test_voxels_beside_the_header(save, data, tmp_path, ending, monkeypatch):
         raw = re.sub(FIELD[ending], f"{field} {name}", path.read_text())
         path.write_text(raw)
         monkeypatch.chdir(tmp_path.parent)
-        np.testing.assert_array_equal(load_volume(path, None).data, data)
+        np.testing.assert_array_equal(Image.read(path).data, data)
         monkeypatch.chdir(tmp_path)
-        np.testing.assert_array_equal(load_volume(path.name, None).data, data)
+        np.testing.assert_array_equal(Image.read(path.name).data, data)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +193,13 @@ def test_errors_do_not_quote_the_header(save, name, old, new, capfd):
 def test_a_header_without_a_place_is_told(save, name, old, new, word):
     path = save(name, (old, new))
     with pytest.warns(UserWarning, match=rf"{name}: the header does not say where.*\({word}\)"):
-        load_volume(path)
+        Image.read(path, AXIS_CODES).data
 
 
 def test_spacings_alone_are_no_place(save):
     changes = ("(?m)^space.*\n", ""), ("kinds: ", "spacings: 1 1 2\nkinds: ")
     with pytest.warns(UserWarning, match="no space directions, no space origin, no anatomical"):
-        load_volume(save("a.nrrd", *changes))
+        Image.read(save("a.nrrd", *changes), AXIS_CODES).data
 
 
 @pytest.mark.parametrize(
@@ -218,9 +228,9 @@ def test_other_units_are_refused(save, name, old, new):
 
 
 def test_mm_are_accepted(save):
-    load_volume(save("a.mha", ("DimSize", "DistanceUnits = mm\nDimSize")))
+    Image.read(save("a.mha", ("DimSize", "DistanceUnits = mm\nDimSize")), AXIS_CODES).data
     units = 'space units: "mm" "mm" "mm"\nspace origin'
-    load_volume(save("a.nrrd", ("space origin", units)))
+    Image.read(save("a.nrrd", ("space origin", units)), AXIS_CODES).data
 
 
 @pytest.mark.parametrize(

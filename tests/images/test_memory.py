@@ -15,7 +15,16 @@ import SimpleITK as sitk
 import tf_lungreg
 from tf_lungreg.errors import InputError
 from tf_lungreg.images import memory
-from tf_lungreg.images.reading import load_header, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
 
 
 def test_the_smallest_limit_counts(tmp_path, monkeypatch):
@@ -52,9 +61,9 @@ def test_every_format_has_the_bound(tmp_path, monkeypatch, name):
         nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / name)
     else:
         sitk.WriteImage(sitk.GetImageFromArray(data), str(tmp_path / name))
-    load_volume(tmp_path / name)
+    Image.read(tmp_path / name, AXIS_CODES).data
     monkeypatch.setattr(memory, "usable_memory", lambda: 100_000)
-    for load in (load_volume, load_header):
+    for load in (read_voxels, read_frame):
         with pytest.raises(InputError, match=rf"{name}: an image of .* voxels: about .* GB"):
             load(tmp_path / name)
 
@@ -71,11 +80,10 @@ sys.exit(main(sys.argv[1:]))
 def test_a_gzip_bomb_within_four_gigabytes(tmp_path, role):
     """A file of 1 MB that holds what its header asks for, 1000 × 1000 × 1000 voxels."""
     from tf_lungreg.images.geometry import Frame
-    from tf_lungreg.transforms.field import DisplacementField
-    from tf_lungreg.transforms.transform_files import write_displacement
+    from tf_lungreg.transforms.transform import Transform
 
-    field = DisplacementField(np.zeros((4, 5, 6, 3), np.float32), Frame((4, 5, 6), np.eye(4)))
-    write_displacement(tmp_path / "transform.nii", field)
+    field = Transform(np.zeros((4, 5, 6, 3), np.float32), Frame((4, 5, 6), np.eye(4)))
+    field.save(tmp_path / "transform.nii")
     for name in ("image.nii", "reference.nii"):
         nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.eye(4)), tmp_path / name)
     header = nib.load(tmp_path / f"{role}.nii").header

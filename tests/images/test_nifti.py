@@ -11,10 +11,18 @@ import SimpleITK as sitk
 
 from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import Frame, ras_to_lps
-from tf_lungreg.images.reading import load_header, load_mask, load_volume
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement, write_displacement
+from tf_lungreg.images.geometry import AXIS_CODES, Frame, ras_to_lps
+from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.transforms.transform import Transform
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
+
 
 SHAPE = (6, 7, 8)
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, 0, 1.5, -30], [0, 3, 0, 900], [0, 0, 0, 1]])
@@ -48,7 +56,7 @@ def no_warnings():
         yield
 
 
-@pytest.mark.parametrize("load", [load_volume, load_mask, load_header])
+@pytest.mark.parametrize("load", [Image.read, read_mask])
 def test_two_places_are_told_and_chosen_between(tmp_path, load):
     path = save(tmp_path / "a.nii", AFFINE, OTHER)
 
@@ -57,19 +65,23 @@ def test_two_places_are_told_and_chosen_between(tmp_path, load):
             found = load(path, **choice)
         used = choice.get("nifti_frame", "sform")
         assert f"The {used} is used here" in str(told[0].message)
-        return found if isinstance(found, Frame) else found.frame
+        return found.frame.reoriented(AXIS_CODES)
 
-    in_file_order = load_header(save(tmp_path / "s.nii"))
+    in_file_order = Image.read(save(tmp_path / "s.nii"), AXIS_CODES).frame
     assert frame().same_grid(in_file_order)
     assert frame(nifti_frame="sform").same_grid(in_file_order)
-    assert frame(nifti_frame="qform").same_grid(load_header(save(tmp_path / "q.nii", OTHER, OTHER)))
+    assert frame(nifti_frame="qform").same_grid(
+        Image.read(save(tmp_path / "q.nii", OTHER, OTHER), AXIS_CODES).frame
+    )
 
 
 @pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 4)])
 def test_the_warning_says_what_itk_takes(tmp_path, codes):
     path = save(tmp_path / "a.nii", AFFINE, OTHER, codes)
     with pytest.warns(UserWarning, match="sform and qform") as told:
-        frames = {choice: load_header(path, None, choice) for choice in ("sform", "qform")}
+        frames = {
+            choice: Image.read(path, nifti_frame=choice).frame for choice in ("sform", "qform")
+        }
     said = str(told[0].message).rstrip(".").split()[-1]
     assert frames[said].same_grid(itk_frame(path))
 
@@ -80,7 +92,7 @@ def test_a_rotation_apart(tmp_path):
     turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     turned[:2, :3] = turn @ turned[:2, :3]
     with pytest.warns(UserWarning, match=r"differ, by [\d.]+ mm"):
-        load_volume(save(tmp_path / "a.nii", AFFINE, turned))
+        Image.read(save(tmp_path / "a.nii", AFFINE, turned), AXIS_CODES).data
 
 
 @pytest.mark.parametrize("codes", [(1, 1), (1, 0), (0, 1), (2, 1), (4, 1)])
@@ -90,12 +102,12 @@ def test_one_place_is_no_matter_of_choice(tmp_path, no_warnings, codes, choice):
     rounded[3] = AFFINE[3]
     rounded[:3, :3] = AFFINE[:3, :3]
     path = save(tmp_path / "a.nii", AFFINE, rounded, codes)
-    assert load_header(path, None, choice).same_grid(itk_frame(path), 0.01)
+    assert Image.read(path, nifti_frame=choice).frame.same_grid(itk_frame(path), 0.01)
 
 
 def test_another_choice(tmp_path):
     with pytest.raises(InputError, match="nifti_frame: 'sform' or 'qform' is needed, not 'itk'"):
-        load_volume(save(tmp_path / "a.nii"), nifti_frame="itk")
+        Image.read(save(tmp_path / "a.nii"), AXIS_CODES, nifti_frame="itk").data
 
 
 def test_a_damaged_qform(tmp_path):
@@ -104,27 +116,27 @@ def test_a_damaged_qform(tmp_path):
     raw[256:268] = np.full(3, 7, "<f4").tobytes()  # quatern_b, c, d: longer than a unit vector
     (tmp_path / "b.nii").write_bytes(raw)
     with pytest.warns(UserWarning, match="sform and qform differ"):
-        load_volume(tmp_path / "b.nii")
+        Image.read(tmp_path / "b.nii", AXIS_CODES).data
     with pytest.warns(UserWarning), pytest.raises(InputError, match=r"b\.nii"):
-        load_volume(tmp_path / "b.nii", nifti_frame="qform")
+        Image.read(tmp_path / "b.nii", AXIS_CODES, nifti_frame="qform").data
 
 
 def test_of_a_displacement_field(tmp_path):
-    field = DisplacementField(np.zeros((*SHAPE, 3), np.float32), Frame(SHAPE, AFFINE))
-    write_displacement(tmp_path / "d.nii", field)
+    field = Transform(np.zeros((*SHAPE, 3), np.float32), Frame(SHAPE, AFFINE))
+    field.save(tmp_path / "d.nii")
     image = nib.load(tmp_path / "d.nii")
     image.set_qform(OTHER, code=1)
     nib.save(image, tmp_path / "e.nii")
     with pytest.warns(UserWarning, match=r"e\.nii: .*differ, by 36 mm"):
-        read_displacement(tmp_path / "e.nii")
+        Transform.read(tmp_path / "e.nii")
 
 
 @pytest.mark.parametrize("choice", ["sform", "qform"])
 def test_the_flag_of_apply(tmp_path, capsys, monkeypatch, choice):
     """The image shows up where the chosen place puts it, and the output states it twice."""
     monkeypatch.chdir(tmp_path)
-    field = DisplacementField(np.zeros((1, 1, 1, 3), np.float32), Frame((1, 1, 1), np.eye(4)))
-    write_displacement("d.nii", field)
+    field = Transform(np.zeros((1, 1, 1, 3), np.float32), Frame((1, 1, 1), np.eye(4)))
+    field.save("d.nii")
     save("a.nii", AFFINE, OTHER)
     words = "apply --transform d.nii --image a.nii --reference a.nii --out b.nii --nifti-frame"
     assert main([*words.split(), choice]) == 0
@@ -144,7 +156,7 @@ def test_units(tmp_path, no_warnings, unit, factor, codes):
     in_file = AFFINE.copy()
     in_file[:3] /= factor
     path = save(tmp_path / "a.nii", in_file, in_file, codes, unit)
-    frame = load_header(path, axis_codes=None)
+    frame = Image.read(path).frame
     assert frame.same_grid(Frame(SHAPE, AFFINE))
     if unit != 5:  # which ITK does not know
         assert frame.same_grid(itk_frame(path))
@@ -156,7 +168,7 @@ def test_an_analyze_image_is_refused(tmp_path):
     nib.save(nib.AnalyzeImage(data, AFFINE), tmp_path / "a.img")
     nib.save(nib.Spm99AnalyzeImage(data, AFFINE), tmp_path / "b.img")
     for name in ("a.img", "a.hdr", "b.img", "b.hdr"):
-        for load in (load_volume, load_header):
+        for load in (read_voxels, read_frame):
             with pytest.raises(InputError, match=f"{name}: an Analyze image.*convert it to NIfTI"):
                 load(tmp_path / name)
 
@@ -167,9 +179,9 @@ def test_a_pair_of_nifti(tmp_path, no_warnings, ending):
     pair = nib.Nifti1Pair(data, AFFINE)
     pair.set_qform(AFFINE, code=1)
     nib.save(pair, tmp_path / f"a.img{ending}")
-    single = load_volume(save(tmp_path / "single.nii"))
+    single = Image.read(save(tmp_path / "single.nii"), AXIS_CODES)
     for name in ("a.img", "a.hdr"):
-        volume = load_volume(tmp_path / f"{name}{ending}")
+        volume = Image.read(tmp_path / f"{name}{ending}", AXIS_CODES)
         np.testing.assert_array_equal(volume.data, single.data)
         assert volume.frame.same_grid(single.frame)
 
@@ -179,10 +191,10 @@ def test_a_pair_that_is_not_whole(tmp_path):
     raw = (tmp_path / "a.img").read_bytes()
     (tmp_path / "a.img").write_bytes(raw[:-1])
     with pytest.raises(InputError, match=r"a\.hdr: .*truncated or damaged|a\.img: .*truncated"):
-        load_volume(tmp_path / "a.hdr")
+        Image.read(tmp_path / "a.hdr", AXIS_CODES).data
     (tmp_path / "a.img").unlink()
     with pytest.raises(InputError, match=r"a\.hdr"):
-        load_volume(tmp_path / "a.hdr")
+        Image.read(tmp_path / "a.hdr", AXIS_CODES).data
 
 
 def test_gzip_by_name_alone(tmp_path):
@@ -192,12 +204,12 @@ def test_gzip_by_name_alone(tmp_path):
         shutil.copyfileobj(raw, packed)
     (tmp_path / "a.img").unlink()
     with pytest.raises(InputError):
-        load_volume(tmp_path / "a.img.gz")
+        Image.read(tmp_path / "a.img.gz", AXIS_CODES).data
 
 
 def test_nibabel_has_no_words_of_its_own(tmp_path, capfd, caplog):
     raw = bytearray(save(tmp_path / "a.nii").read_bytes())
     raw[0] = 77  # sizeof_hdr, of which nibabel logs a warning
     (tmp_path / "b.nii").write_bytes(raw)
-    load_volume(tmp_path / "b.nii")
+    Image.read(tmp_path / "b.nii", AXIS_CODES).data
     assert capfd.readouterr() == ("", "") and not caplog.records

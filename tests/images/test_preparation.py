@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import DIRECTIONS, Frame
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import (
     apply_window,
@@ -19,7 +20,6 @@ from tf_lungreg.images.preparation import (
     to_network,
     window_limits,
 )
-from tf_lungreg.images.reading import Volume
 
 
 def make_frame(shape, spacing, angles=(0, 0, 0), center=(0, 0, 0)):
@@ -71,7 +71,7 @@ def deep_inside(target, source, margin):
 )
 def test_resample_is_itks(order, interpolator, margin):
     data = smooth_noise(SOURCE.shape, 0.7)
-    ours = resample(Volume(data, SOURCE, "a"), FINE, order, outside=-77)
+    ours = resample(Image(data, SOURCE, "a"), FINE, order, outside=-77)
     theirs = itk_resample(data, SOURCE, FINE, interpolator, -77)
     assert ours.dtype == np.float32 and ours.shape == FINE.shape
     where = deep_inside(FINE, SOURCE, margin)
@@ -85,7 +85,7 @@ def test_resample_is_itks(order, interpolator, margin):
 
 def test_the_border_continues_outside():
     data = smooth_noise(SOURCE.shape, 0.7)
-    border = resample(Volume(data, SOURCE, "a"), FINE, order=1)
+    border = resample(Image(data, SOURCE, "a"), FINE, order=1)
     index = np.moveaxis(np.indices(FINE.shape), 0, -1) @ FINE.voxel_to(SOURCE)[:3, :3].T
     index += FINE.voxel_to(SOURCE)[:3, 3]
     clamped = np.clip(index, 0, np.array(SOURCE.shape) - 1)
@@ -93,7 +93,7 @@ def test_the_border_continues_outside():
         data.astype(np.float64), np.moveaxis(clamped, -1, 0), order=1
     )
     np.testing.assert_allclose(border, expected, atol=1e-3)
-    cubic = resample(Volume(data, SOURCE, "a"), FINE)  # no ringing beyond the border
+    cubic = resample(Image(data, SOURCE, "a"), FINE)  # no ringing beyond the border
     assert cubic.min() > data.min() - 0.2 * np.ptp(data)
     assert cubic.max() < data.max() + 0.2 * np.ptp(data)
 
@@ -101,7 +101,7 @@ def test_the_border_continues_outside():
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_the_own_grid_changes_nothing(order):
     data = smooth_noise(SOURCE.shape, 0.3)
-    np.testing.assert_allclose(resample(Volume(data, SOURCE, "a"), SOURCE, order), data, atol=1e-4)
+    np.testing.assert_allclose(resample(Image(data, SOURCE, "a"), SOURCE, order), data, atol=1e-4)
 
 
 def test_a_linear_ramp_in_the_world_stays_one():
@@ -113,7 +113,7 @@ def test_a_linear_ramp_in_the_world_stays_one():
         return ((world + frame.affine[:3, 3]) @ gradient).astype(np.float32)
 
     large = make_frame((41, 61, 61), (1.5, 1.2, 1.1), (12, -20, 35), (10, -40, 900))
-    got = resample(Volume(ramp(large), large, "a"), coarse)
+    got = resample(Image(ramp(large), large, "a"), coarse)
     where = deep_inside(coarse, large, 8)
     assert where.sum() > 100
     np.testing.assert_allclose(got[where], ramp(coarse)[where], atol=2e-2)
@@ -124,10 +124,10 @@ def test_shrinking_smooths_away_what_the_grid_cannot_hold(angles):
     noise = np.random.default_rng(0).normal(size=(48, 48, 48)).astype(np.float32)
     source = make_frame(noise.shape, (1, 1, 1), angles)
     target = make_frame((8, 8, 8), (4, 4, 4))
-    got = resample(Volume(noise, source, "a"), target)
+    got = resample(Image(noise, source, "a"), target)
     # the mean of 4³ independent voxels would have 1/8; without smoothing it would be near 1
     assert got.std() < 0.2
-    assert resample(Volume(noise, source, "a"), target, order=0).std() > 0.8
+    assert resample(Image(noise, source, "a"), target, order=0).std() > 0.8
 
 
 def test_the_smoothing_of_each_axis():
@@ -141,7 +141,7 @@ def test_the_smoothing_of_each_axis():
         profile = {}  # by distance from the point; shifted grids fill the gaps of each other
         for shift in range(ratio):
             target = make_frame((13, 13, 13), spacing, center=shift * DIRECTIONS[:, axis])
-            got = resample(Volume(point, source, "a"), target)
+            got = resample(Image(point, source, "a"), target)
             line = np.moveaxis(got, axis, 0)[:, 6, 6]
             profile.update({(i - 6) * ratio + shift: value for i, value in enumerate(line)})
             line[:] = 0
@@ -155,7 +155,7 @@ def test_anisotropic_sources_are_smoothed_in_their_own_axes():
     # Thick slices along the source's D, turned by 90 degrees onto the target's H.
     data = smooth_noise((20, 40, 40), 0)
     source = make_frame(data.shape, (4, 1, 1), (90, 0, 0))
-    got = resample(Volume(data, source, "a"), make_frame((20, 30, 20), (2, 2, 2)))
+    got = resample(Image(data, source, "a"), make_frame((20, 30, 20), (2, 2, 2)))
     sigma = np.sqrt(3) / (2 * np.sqrt(2 * np.log(2)))
     smoothed = ndimage.gaussian_filter(data, (0, sigma, sigma), mode="nearest")
     expected = itk_resample(
@@ -167,7 +167,7 @@ def test_anisotropic_sources_are_smoothed_in_their_own_axes():
 def test_masks_take_the_nearest_voxel():
     mask = smooth_noise(SOURCE.shape, 2) > 0
     for target in (FINE, make_frame((9, 9, 9), (5, 5, 5), (3, 4, 5), (12, -40, 900))):
-        got = mask_to_network(Volume(mask, SOURCE, "m"), target)
+        got = mask_to_network(Image(mask, SOURCE, "m"), target)
         expected = itk_resample(mask.astype(np.uint8), SOURCE, target, sitk.sitkNearestNeighbor)
         assert got.dtype == bool
         np.testing.assert_array_equal(got, expected > 0)
@@ -178,17 +178,17 @@ def test_midway_between_two_voxels_the_next_one_is_taken():
     source = make_frame(mask.shape, (1.1, 1.3, 0.7), center=(0.1, 33.3, -900.7))
     half = make_frame((10, 11, 12), (2.2, 2.6, 1.4), center=(0.1, 33.3, -900.7))
     np.testing.assert_array_equal(
-        mask_to_network(Volume(mask, source, "m"), half), mask[1::2, 1::2, 1::2]
+        mask_to_network(Image(mask, source, "m"), half), mask[1::2, 1::2, 1::2]
     )
     shifted = make_frame(mask.shape, (1.1, 1.3, 0.7), center=(0.1 - 0.35, 33.3 - 0.55, -901.35))
-    got = mask_to_network(Volume(mask, source, "m"), shifted)
+    got = mask_to_network(Image(mask, source, "m"), shifted)
     np.testing.assert_array_equal(got[:-1, :-1, :-1], mask[1:, 1:, 1:])
     assert not got[-1].any() and not got[:, -1].any() and not got[:, :, -1].any()
 
 
 def test_outside_must_be_a_number_or_border():
     with pytest.raises(InputError, match="outside: 'border' or a number is needed, not 'zero'"):
-        resample(Volume(smooth_noise(SOURCE.shape), SOURCE, "a"), FINE, outside="zero")
+        resample(Image(smooth_noise(SOURCE.shape), SOURCE, "a"), FINE, outside="zero")
 
 
 def ct(padding=None):
@@ -278,16 +278,16 @@ def test_apply_window(dtype):
 def test_to_network_windows_before_it_resamples():
     source = make_frame(ct().shape, (3, 2.5, 2), (5, -8, 12), (4, 5, -900))
     frame = network_frame(source, source, (5, 4, 4.5))[0]
-    plain = to_network(Volume(ct(), source, "a"), frame)
+    plain = to_network(Image(ct(), source, "a"), frame)
     metal = ct()
     metal[metal == 3071] = 30000  # the brightness of metal does not matter
-    np.testing.assert_array_equal(to_network(Volume(metal, source, "a"), frame), plain)
+    np.testing.assert_array_equal(to_network(Image(metal, source, "a"), frame), plain)
     assert plain.dtype == np.float32 and plain.shape == frame.shape
     assert plain.min() == 0 and plain.max() == 1
-    windowed = Volume(((ct() + 1000) / 1300).clip(0, 1), source, "a")
+    windowed = Image(((ct() + 1000) / 1300).clip(0, 1), source, "a")
     np.testing.assert_allclose(plain, resample(windowed, frame).clip(0, 1), atol=1e-5)
     with pytest.raises(InputError, match=r"^scan\.nii"):
-        to_network(Volume(np.ones_like(metal), source, "scan.nii"), frame)
+        to_network(Image(np.ones_like(metal), source, "scan.nii"), frame)
 
 
 def test_to_network_keeps_the_anatomy_in_place():
@@ -298,7 +298,7 @@ def test_to_network_keeps_the_anatomy_in_place():
     world += source.affine[:3, 3]
     data = 1000 * np.exp(-(((world - ball) / 8) ** 2).sum(axis=-1)).astype(np.float32)
     frame = network_frame(source, source, (7.5, 6.42, 6.42), (16, 24, 24))[0]
-    got = to_network(Volume(data, source, "a"), frame, (0, 1000))
+    got = to_network(Image(data, source, "a"), frame, (0, 1000))
     weights = got.astype(np.float64) ** 2
     index = [(weights * i).sum() / weights.sum() for i in np.indices(frame.shape)]
     np.testing.assert_allclose((frame.affine @ [*index, 1])[:3], ball, atol=0.3)
@@ -306,7 +306,7 @@ def test_to_network_keeps_the_anatomy_in_place():
 
 def test_memory_stays_within_a_few_copies():
     data = smooth_noise((96, 96, 96), 0)
-    volume = Volume(data, make_frame(data.shape, (1, 1, 1)), "a")
+    volume = Image(data, make_frame(data.shape, (1, 1, 1)), "a")
     frame = make_frame((24, 24, 24), (4, 4, 4))
     tracemalloc.start()
     to_network(volume, frame)

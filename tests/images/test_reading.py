@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import warnings
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -13,13 +14,16 @@ from scipy.spatial.transform import Rotation
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
-from tf_lungreg.images.reading import (
-    Volume,
-    load_header,
-    load_mask,
-    load_volume,
-    save_volume,
-)
+from tf_lungreg.images.image import Image, read_mask
+
+
+def read_voxels(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).data
+
+
+def read_frame(path, **settings):
+    return Image.read(path, AXIS_CODES, **settings).frame
+
 
 SHAPE = (5, 6, 7)
 ORIENTATIONS = [
@@ -82,13 +86,13 @@ def test_nifti_orientations(tmp_path, codes):
     data, affine = voxels(), oblique_affine(codes)
     path = save_nifti(tmp_path / "a.nii", data, affine)
     assert nib.aff2axcodes(nib.load(path).affine) == tuple(codes)
-    volume = load_volume(path)
+    volume = Image.read(path, AXIS_CODES)
     inverse = np.linalg.inv(affine)
     assert_same_voxels(volume, data, lambda world: (inverse @ [*world, 1])[:3])
-    header = load_header(path)
+    header = Image.read(path, AXIS_CODES).frame
     assert header.shape == volume.frame.shape
     np.testing.assert_array_equal(header.affine, volume.frame.affine)
-    assert volume.path == str(path)
+    assert volume.name == str(path)
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".mhd"])
@@ -98,13 +102,13 @@ def test_itk_orientations(tmp_path, codes, suffix):
     path = tmp_path / f"a{suffix}"
     image = itk_image(data, affine)
     sitk.WriteImage(image, str(path))
-    volume = load_volume(path)
+    volume = Image.read(path, AXIS_CODES)
     assert_same_voxels(
         volume,
         data,
         lambda ras: image.TransformPhysicalPointToContinuousIndex([-ras[0], -ras[1], ras[2]]),
     )
-    assert load_header(path).same_grid(volume.frame, 0)
+    assert Image.read(path, AXIS_CODES).frame.same_grid(volume.frame, 0)
 
 
 def itk_image(data, affine):
@@ -148,27 +152,34 @@ def test_dicom_series(tmp_path):
     data = voxels((6, 5, 4)).astype(np.int16)
     affine = oblique_affine("LPS")
     image = save_dicom(tmp_path / "series", data, affine)
-    volume = load_volume(tmp_path / "series")
+    volume = Image.read(tmp_path / "series", AXIS_CODES)
     assert_same_voxels(
         volume,
         data,
         lambda ras: image.TransformPhysicalPointToContinuousIndex([-ras[0], -ras[1], ras[2]]),
     )
     save_dicom(tmp_path / "series", data, affine, series="2")
-    refused(lambda: load_volume(tmp_path / "series"), tmp_path / "series", "2 DICOM series", "one")
+    refused(
+        lambda: Image.read(tmp_path / "series", AXIS_CODES).data,
+        tmp_path / "series",
+        "2 DICOM series",
+        "one",
+    )
 
 
 def test_dicom_with_a_missing_slice_or_a_tilted_gantry(tmp_path):
     data, affine = voxels((6, 5, 8)).astype(np.int16), oblique_affine("LPS")
     save_dicom(tmp_path / "gap", data, affine, skip=(4,))
-    refused(lambda: load_volume(tmp_path / "gap"), tmp_path / "gap", "even stack")
+    refused(lambda: Image.read(tmp_path / "gap", AXIS_CODES).data, tmp_path / "gap", "even stack")
     save_dicom(tmp_path / "tilt", data, affine, tilt=0.2)
-    refused(lambda: load_volume(tmp_path / "tilt"), tmp_path / "tilt", "even stack")
+    refused(lambda: Image.read(tmp_path / "tilt", AXIS_CODES).data, tmp_path / "tilt", "even stack")
 
 
 def test_a_folder_without_dicom(tmp_path, capfd):
     (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
-    refused(lambda: load_volume(tmp_path), tmp_path, "0 DICOM series", "one is needed")
+    refused(
+        lambda: Image.read(tmp_path, AXIS_CODES).data, tmp_path, "0 DICOM series", "one is needed"
+    )
     assert capfd.readouterr() == ("", "")  # ITK has its own words for it
     assert sitk.ProcessObject.GetGlobalWarningDisplay()
 
@@ -179,8 +190,8 @@ def test_intensity_scaling(tmp_path, name):
     raw = bytearray(save_nifti(tmp_path / "raw.nii", data).read_bytes())
     raw[112:120] = np.array([0.5, -1024], "<f4").tobytes()  # scl_slope, scl_inter
     (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
-    stored = load_volume(tmp_path / name)
-    plain = load_volume(tmp_path / "raw.nii")
+    stored = Image.read(tmp_path / name, AXIS_CODES)
+    plain = Image.read(tmp_path / "raw.nii", AXIS_CODES)
     np.testing.assert_array_equal(stored.data, plain.data * 0.5 - 1024)
     assert set(np.unique(plain.data)) == set(np.unique(data))
 
@@ -190,17 +201,17 @@ def test_intensity_scaling(tmp_path, name):
 def test_types_and_a_trailing_axis(tmp_path, dtype):
     data = np.abs(voxels()).clip(0, 200).astype(dtype)
     path = save_nifti(tmp_path / "a.nii.gz", data[..., None])
-    np.testing.assert_array_equal(load_volume(path).data, data.astype(np.float32))
+    np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data.astype(np.float32))
     image = sitk.JoinSeries(itk_image(data.astype("=i4"), oblique_affine()))
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
-    volume = load_volume(tmp_path / "a.nrrd")
+    volume = Image.read(tmp_path / "a.nrrd", AXIS_CODES)
     np.testing.assert_array_equal(volume.data, data.astype("=i4"))
     np.testing.assert_allclose(volume.frame.affine, oblique_affine(), atol=1e-6)
 
 
 def test_loaded_data_do_not_depend_on_the_file(tmp_path):
     path = save_nifti(tmp_path / "a.nii")
-    volume = load_volume(path)
+    volume = Image.read(path, AXIS_CODES)
     before = volume.data.copy()
     path.write_bytes(b"\0" * path.stat().st_size)
     np.testing.assert_array_equal(volume.data, before)
@@ -212,10 +223,10 @@ def test_no_orientation_in_the_header_warns(tmp_path):
     image.header["pixdim"][1:4] = 2, 3, 4
     nib.save(image, tmp_path / "a.nii")
     with pytest.warns(UserWarning, match=r"a\.nii: .*no orientation.*LAS"):
-        load_volume(tmp_path / "a.nii")
+        Image.read(tmp_path / "a.nii", AXIS_CODES).data
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_volume(save_nifti(tmp_path / "b.nii"))
+        Image.read(save_nifti(tmp_path / "b.nii"), AXIS_CODES).data
 
 
 SHAPE_CASES = [
@@ -231,7 +242,7 @@ SHAPE_CASES = [
 @pytest.mark.parametrize(("shape", "word"), SHAPE_CASES)
 def test_wrong_shapes(tmp_path, shape, word):
     path = save_nifti(tmp_path / "a.nii.gz", voxels(shape))
-    for load in (load_volume, load_mask, load_header):
+    for load in (read_voxels, read_mask, read_frame):
         refused(lambda load=load: load(path), path, word, "3D", str(shape))
 
 
@@ -240,13 +251,13 @@ def test_an_empty_axis(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[44:46] = b"\0\0"  # dim[2]
     path.write_bytes(raw)
-    refused(lambda: load_volume(path), path, "3D")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "3D")
 
 
 def test_2d_itk_images(tmp_path):
     path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.arange(30, dtype=np.uint8).reshape(5, 6)), str(path))
-    refused(lambda: load_volume(path), path, "2D", "3D")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "2D", "3D")
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".vtk", ".gipl", ".mrc", ".nia", ".h5", ".mnc"])
@@ -254,7 +265,9 @@ def test_formats_without_a_full_geometry(tmp_path, suffix):
     """SimpleITK reads them, most of them without any orientation."""
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path))
-    refused(lambda: load_volume(path), path, "NIfTI, MetaImage", "where the image lies")
+    refused(
+        lambda: Image.read(path, AXIS_CODES).data, path, "NIfTI, MetaImage", "where the image lies"
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -267,43 +280,45 @@ def test_bad_numbers(tmp_path, name, value):
         save_nifti(path, data)
     else:
         sitk.WriteImage(sitk.GetImageFromArray(data), str(path))
-    refused(lambda: load_volume(path), path, "2 of 210", "NaN or infinite")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "2 of 210", "NaN or infinite")
 
 
 def test_numbers_too_large_for_float32(tmp_path):
     path = save_nifti(tmp_path / "a.nii", voxels().astype(np.float64) * 1e300)
-    refused(lambda: load_volume(path), path, "infinite")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "infinite")
 
 
 def test_colours_and_complex_numbers(tmp_path):
     rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     path = save_nifti(tmp_path / "rgb.nii", rgb)
-    refused(lambda: load_volume(path), path, "RGB", "scalar")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "RGB", "scalar")
     path = save_nifti(tmp_path / "complex.nii", voxels().astype(np.complex64))
-    refused(lambda: load_volume(path), path, "complex", "scalar")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "complex", "scalar")
     path = tmp_path / "rgb.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((*SHAPE, 3), "u1"), isVector=True), str(path))
-    refused(lambda: load_volume(path), path, "RGB", "scalar")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "RGB", "scalar")
     path = tmp_path / "complex.mha"
     sitk.WriteImage(sitk.GetImageFromArray(voxels().astype(np.complex64)), str(path))
-    refused(lambda: load_volume(path), path, "complex", "scalar")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "complex", "scalar")
 
 
 def test_bad_affines(tmp_path):
     sheared = oblique_affine()
     sheared[:3, 0] += 0.2 * sheared[:3, 1]
     path = save_nifti(tmp_path / "sheared.nii", voxels(), sheared)
-    refused(lambda: load_volume(path), path, "sheared")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "sheared")
     image = nib.Nifti1Image(voxels(), oblique_affine())
     image.header["srow_x"] = image.header["srow_y"] = image.header["srow_z"] = 0
     nib.save(image, tmp_path / "a.nii")
     raw = bytearray((tmp_path / "a.nii").read_bytes())
     raw[280:328] = b"\0" * 48  # srow_x, srow_y, srow_z
     (tmp_path / "singular.nii").write_bytes(raw)
-    refused(lambda: load_volume(tmp_path / "singular.nii"), "singular.nii", "affine")
+    refused(
+        lambda: Image.read(tmp_path / "singular.nii", AXIS_CODES).data, "singular.nii", "affine"
+    )
 
 
-@pytest.mark.parametrize("load", [load_volume, load_mask, load_header])
+@pytest.mark.parametrize("load", [read_voxels, read_mask, read_frame])
 @pytest.mark.parametrize("name", ["none.nii.gz", "none.mha", "none"])
 def test_missing_files(tmp_path, load, name):
     refused(lambda: load(tmp_path / name), tmp_path / name, kind=MissingFileError)
@@ -314,7 +329,7 @@ def test_missing_files(tmp_path, load, name):
 def test_not_an_image(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
-    refused(lambda: load_volume(path), path, "image")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "image")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "packed.mha", "a.nrrd"])
@@ -327,23 +342,71 @@ def test_truncated_at_any_place(tmp_path, name):
     raw = path.read_bytes()
     for keep in [0, 1, 10, 100, 340, 348, 352, 400, len(raw) // 2, len(raw) - 9, len(raw) - 1]:
         path.write_bytes(raw[:keep])
-        refused(lambda: load_volume(path), path)
+        refused(lambda: Image.read(path, AXIS_CODES).data, path)
 
 
-def test_a_flipped_bit_in_a_compressed_file_is_noticed(tmp_path):
-    path = save_nifti(tmp_path / "a.nii.gz")
-    raw, data = path.read_bytes(), load_volume(path).data
-    rng = np.random.default_rng(0)
-    for position in rng.choice(np.arange(20, len(raw)), 60, replace=False):
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.mhd", "a.nrrd"])
+def test_a_flipped_bit_in_compressed_voxels_is_noticed(tmp_path, name):
+    path = tmp_path / name
+    if ".nii" in name:
+        save_nifti(path)
+    else:
+        sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data = Image.read(path, AXIS_CODES).data
+    file = path.with_suffix(".zraw") if name == "a.mhd" else path
+    raw, rng = file.read_bytes(), np.random.default_rng(0)
+    start = {"a.mha": raw.find(b"LOCAL\n") + 6, "a.nrrd": raw.find(b"\n\n") + 2}.get(name, 20)
+    for position in rng.choice(np.arange(start, len(raw)), 60, replace=False):
         damaged = bytearray(raw)
         damaged[position] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
+        file.write_bytes(damaged)
         try:
-            loaded = load_volume(path).data
+            loaded = Image.read(path, AXIS_CODES).data
         except InputError as error:
             assert str(path) in str(error)
         else:
             np.testing.assert_array_equal(loaded, data)
+
+
+def test_compressed_voxels_that_ask_for_a_dictionary(tmp_path):
+    """MetaIO would wait for it without end."""
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    raw = path.read_bytes()
+    start = raw.index(b"LOCAL\n") + 6
+    path.write_bytes(raw[:start] + b"\x78\x20" + raw[start + 2 :])
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "compressed voxels")
+
+
+def test_a_nrrd_of_several_streams(tmp_path):
+    """As bgzip writes them; NrrdIO reads them, too."""
+    path = tmp_path / "a.nrrd"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
+    start = raw.index(b"\n\n") + 2
+    whole = gzip.decompress(raw[start:])
+    path.write_bytes(raw[:start] + gzip.compress(whole[:99]) + gzip.compress(whole[99:]))
+    np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
+
+
+@pytest.mark.parametrize("content", ["short", "long", "gzip"])
+def test_compressed_voxels_of_another_number(tmp_path, content):
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path), True)
+    data, raw = Image.read(path, AXIS_CODES).data, path.read_bytes()
+    start = raw.index(b"LOCAL\n") + 6
+    whole = zlib.decompress(raw[start:])
+    stream = {
+        "short": zlib.compress(whole[:-1]),
+        "long": zlib.compress(whole + b"0"),
+        "gzip": gzip.compress(whole),
+    }[content]
+    size = b"CompressedDataSize = %d"
+    path.write_bytes(raw[:start].replace(size % len(raw[start:]), size % len(stream)) + stream)
+    if content == "gzip":
+        np.testing.assert_array_equal(Image.read(path, AXIS_CODES).data, data)
+    else:
+        refused(lambda: Image.read(path, AXIS_CODES).data, path, "compressed voxels")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -358,7 +421,7 @@ def test_a_damaged_header_never_raises_anything_else(tmp_path, name):
             damaged[position] = int(rng.integers(256))
         path.write_bytes(damaged if name == "a.nii" else gzip.compress(damaged, 1))
         try:
-            load_volume(path)
+            Image.read(path, AXIS_CODES).data
         except InputError as error:
             assert str(path) in str(error) and "\n" not in str(error)
 
@@ -369,39 +432,43 @@ def test_absurd_sizes_are_refused_before_reading(tmp_path, name):
     raw = bytearray(path.read_bytes())
     raw[42:48] = np.array([32767, 32767, 32767], "<i2").tobytes()
     (tmp_path / name).write_bytes(raw if name == "a.nii" else gzip.compress(raw))
-    refused(lambda: load_volume(tmp_path / name), tmp_path / name, "truncated or damaged")
+    refused(
+        lambda: Image.read(tmp_path / name, AXIS_CODES).data,
+        tmp_path / name,
+        "truncated or damaged",
+    )
 
 
 def test_absurd_itk_sizes_are_refused_before_reading(tmp_path):
     path = tmp_path / "a.mha"
     sitk.WriteImage(itk_image(voxels(), oblique_affine()), str(path))
     path.write_bytes(path.read_bytes().replace(b"DimSize = 5 6 7", b"DimSize = 9999 9999 9999"))
-    refused(lambda: load_volume(path), path, "truncated or damaged")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "truncated or damaged")
 
 
 def test_masks(tmp_path):
     data = np.random.default_rng(0).choice([0, 0.2, 0.5, 0.6, 1, 3], SHAPE).astype(np.float32)
-    mask = load_mask(save_nifti(tmp_path / "m.nii", data))
+    mask = read_mask(save_nifti(tmp_path / "m.nii", data))
     assert mask.data.dtype == bool
     np.testing.assert_array_equal(mask.data, data > 0.5)
 
 
 def test_an_empty_mask(tmp_path):
     path = save_nifti(tmp_path / "m.nii.gz", np.zeros(SHAPE, np.uint8))
-    refused(lambda: load_mask(path), path, "empty", "needed")
+    refused(lambda: read_mask(path), path, "empty", "needed")
 
 
 def test_a_mask_on_the_grid_of_its_image(tmp_path):
-    image = load_volume(save_nifti(tmp_path / "image.nii"))
+    image = Image.read(save_nifti(tmp_path / "image.nii"), AXIS_CODES)
     ones = np.ones(SHAPE, np.uint8)
     ornt = nib.orientations.axcodes2ornt(("L", "P", "S"))
     turned = nib.Nifti1Image(ones, oblique_affine()).as_reoriented(
         nib.orientations.ornt_transform(nib.io_orientation(oblique_affine()), ornt)
     )
     nib.save(turned, tmp_path / "turned.nii")  # stored in another order, the same voxels
-    assert load_mask(tmp_path / "turned.nii", like=image).frame.shape == image.frame.shape
+    assert read_mask(tmp_path / "turned.nii", like=image).frame.shape == image.frame.shape
     rounded = oblique_affine().round(4)
-    load_mask(save_nifti(tmp_path / "rounded.nii", ones, rounded), like=image)
+    read_mask(save_nifti(tmp_path / "rounded.nii", ones, rounded), like=image)
 
     moved = oblique_affine()
     moved[1, 3] += 0.1
@@ -409,7 +476,7 @@ def test_a_mask_on_the_grid_of_its_image(tmp_path):
         save_nifti(tmp_path / "moved.nii", ones, moved),
         save_nifti(tmp_path / "small.nii", ones[:-1]),
     ):
-        refused(lambda path=path: load_mask(path, like=image), path, image.path, "grid")
+        refused(lambda path=path: read_mask(path, like=image), path, image.name, "grid")
 
 
 @pytest.mark.parametrize("name", ["out.nii", "out.nii.gz"])
@@ -418,8 +485,8 @@ def test_saved_volumes_come_back(tmp_path, name, dtype):
     data = voxels().clip(0, 200).astype(dtype)
     frame = Frame(SHAPE, oblique_affine())
     path = tmp_path / "new" / name
-    save_volume(path, data, frame)
-    loaded = load_volume(path)
+    Image(data, frame).save(path)
+    loaded = Image.read(path, AXIS_CODES)
     np.testing.assert_array_equal(loaded.data, data.astype(np.float32))
     assert loaded.frame.same_grid(frame)
     header = nib.load(path).header
@@ -439,17 +506,18 @@ def test_saved_volumes_come_back(tmp_path, name, dtype):
 def test_saving_refuses(tmp_path):
     frame = Frame(SHAPE, oblique_affine())
     path = tmp_path / "a.nii.gz"
-    save_volume(path, voxels(), frame)
+    Image(voxels(), frame).save(path)
     before = path.read_bytes()
-    refused(lambda: save_volume(path, voxels(seed=1), frame), path, "exists")
+    refused(lambda: Image(voxels(seed=1), frame).save(path), path, "exists")
     assert path.read_bytes() == before
-    save_volume(path, voxels(seed=1), frame, overwrite=True)
+    Image(voxels(seed=1), frame).save(path, overwrite=True)
     assert path.read_bytes() != before
     for name in ("a.mha", "a", "a.nii.gz.txt"):
-        refused(lambda name=name: save_volume(tmp_path / name, voxels(), frame), name, ".nii.gz")
+        refused(lambda name=name: Image(voxels(), frame).save(tmp_path / name), name, ".nii.gz")
     name = tmp_path / "b.nii"
-    refused(lambda: save_volume(name, voxels()[:-1], frame), name, "(4, 6, 7)", "(5, 6, 7)")
-    refused(lambda: save_volume(path / "b.nii", voxels(), frame), path / "b.nii", "folder")
+    with pytest.raises(InputError, match=r"head: data of shape \(4, 6, 7\) on .* \(5, 6, 7\)"):
+        Image(voxels()[:-1], frame, "head")
+    refused(lambda: Image(voxels(), frame).save(path / "b.nii"), path / "b.nii", "folder")
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
@@ -463,8 +531,8 @@ def test_replacing_leaves_nothing_when_it_fails(tmp_path):
 
 
 def test_volumes_compare_by_identity():
-    volume = Volume(voxels(), Frame(SHAPE, oblique_affine()), "a")
-    assert volume == volume and volume != Volume(volume.data, volume.frame, "a")
+    volume = Image(voxels(), Frame(SHAPE, oblique_affine()), "a")
+    assert volume == volume and volume != Image(volume.data, volume.frame, "a")
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
@@ -477,5 +545,9 @@ def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending):
     raw[80:92] = bytes(12)  # pixdim[1:4]
     raw = gzip.compress(raw) if ending == ".nii.gz" else bytes(raw)
     (tmp_path / f"zero{ending}").write_bytes(raw)
-    refused(lambda: load_volume(tmp_path / f"zero{ending}"), f"zero{ending}", "no voxel sizes")
+    refused(
+        lambda: Image.read(tmp_path / f"zero{ending}", AXIS_CODES).data,
+        f"zero{ending}",
+        "no voxel sizes",
+    )
     assert capfd.readouterr().err == ""

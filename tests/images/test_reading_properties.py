@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import AXIS_CODES, Frame, apply_affine
-from tf_lungreg.images.reading import load_header, load_mask, load_volume, save_volume
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.tables.table import read_table, write_table
 
 always = settings(deadline=None, derandomize=True, max_examples=60)  # the same examples every time
@@ -46,14 +46,13 @@ def test_a_volume_comes_back(frame, dtype, ending, seed):
     data = values(frame.shape, dtype, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a{ending}"
-        save_volume(path, data, frame)
-        own = load_volume(path, axis_codes=None)
-        volume, header = load_volume(path), load_header(path)
+        Image(data, frame).save(path)
+        own, volume = Image.read(path), Image.read(path, AXIS_CODES)
+        own.data, volume.data  # read while the file is there
         assert [file.name for file in Path(folder).iterdir()] == [path.name]
     np.testing.assert_array_equal(own.data, data.astype(np.float32))
     assert own.frame.same_grid(frame, tolerance=0.01)
-    assert volume.data.shape == volume.frame.shape == header.shape
-    assert header.same_grid(volume.frame, 0)
+    assert volume.data.shape == volume.frame.shape
     assert nib.aff2axcodes(volume.frame.affine) == AXIS_CODES
     # Every voxel keeps its value and its place in the world.
     index = np.stack(np.indices(volume.data.shape), axis=-1).reshape(-1, 3)
@@ -69,11 +68,12 @@ def test_a_mask_has_the_images_grid(frame, seed):
     inside = values(frame.shape, "bool", seed)
     with tempfile.TemporaryDirectory() as folder:
         image, mask = Path(folder) / "image.nii", Path(folder) / "mask.nii"
-        save_volume(image, inside.astype(np.float32), frame)
-        save_volume(mask, inside, frame)
-        volume = load_volume(image)
+        Image(inside.astype(np.float32), frame).save(image)
+        Image(inside, frame).save(mask)
+        volume = Image.read(image, AXIS_CODES)
+        volume.data  # read while the file is there
         try:
-            loaded = load_mask(mask, like=volume)
+            loaded = read_mask(mask, like=volume)
         except InputError as error:
             assert "empty" in str(error) and not inside.any()
             return

@@ -11,8 +11,9 @@ from tf_lungreg.many_pairs import record
 from tf_lungreg.many_pairs import registering as module
 from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.many_pairs.summary import write_summary
-from tf_lungreg.registration.inputs import PairFiles
+from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
 
 
 @pytest.fixture
@@ -47,10 +48,10 @@ def test_a_table(tmp_path):
         "sub/a.mha,/data/series,other,,,2",
     )
     assert read_pairs(path) == {
-        "b_to_a": PairFiles(
+        "b_to_a": PairInputs(
             f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii", moving_mask=f"{tmp_path}/m.nii"
         ),
-        "other": PairFiles(f"{tmp_path}/sub/a.mha", "/data/series"),
+        "other": PairInputs(f"{tmp_path}/sub/a.mha", "/data/series"),
     }
 
 
@@ -96,9 +97,12 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, caplog
     rows = read_summary(out)
     assert list(rows) == ["one", "two", "three"]
     metrics = json.loads((out / "one" / "metrics.json").read_text())
-    assert rows["one"]["status"] == "registered" and rows["one"]["quality"] == metrics["quality"]
+    assert (
+        rows["one"]["status"] == "registered"
+        and rows["one"]["quality"] == metrics["quality"]["verdict"]
+    )
     assert rows["one"]["dice_after"] == "n/a"
-    assert float(rows["one"]["folds_volume"]) == metrics["folds_volume"]
+    assert float(rows["one"]["folds_volume"]) == metrics["measures"]["folds_volume"]
     assert rows["two"]["status"] == "failed" and "none.nii" in rows["two"]["reasons"]
 
     stamp = (out / "one" / "metrics.json").stat().st_mtime_ns
@@ -113,14 +117,14 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, caplog
 
 def test_a_defect_in_one_pair_does_not_stop_the_rest(pair, known, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "tf_lungreg")
-    files = PairFiles(pair.fixed, pair.moving)
+    files = PairInputs(pair.fixed, pair.moving)
     monkeypatch.setattr(module, "register", lambda *_, **__: 1 / 0)
     assert list(register_pairs({"a": files, "b": files}, tmp_path / "out", "m")) == ["a", "b"]
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_mistakes_before_the_first_pair(pair, tmp_path):
-    files = {"a": PairFiles(pair.fixed, pair.moving)}
+    files = {"a": PairInputs(pair.fixed, pair.moving)}
     with pytest.raises(InputError, match="jobs"):
         register_pairs(files, tmp_path / "out", "model", jobs=0)
     with pytest.raises(MissingFileError, match="no model"):
@@ -129,24 +133,26 @@ def test_mistakes_before_the_first_pair(pair, tmp_path):
 
 
 def test_results_of_something_else_are_not_kept(pair, known, tmp_path, monkeypatch):
-    out, files = tmp_path / "out", {"a": PairFiles(pair.fixed, pair.moving)}
-    register_pairs(files, out, "model", init="center")
+    out, files = tmp_path / "out", {"a": PairInputs(pair.fixed, pair.moving)}
+    register_pairs(files, out, "model", settings=RegistrationSettings(init="center"))
     stamp = (out / "a" / "metrics.json").stat().st_mtime_ns
-    register_pairs(files, out, "model", memory=None, window="auto")  # the same, in other words
+    same = RegistrationSettings(window="auto")  # in other words
+    register_pairs(files, out, "model", settings=same)
     assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
-    def refused(word, files=files, **settings):
+    def refused(word, files=files, itk_transform=False, **changes):
+        settings = RegistrationSettings(**changes)
         with pytest.raises(InputError, match=f"out/a: holds a result with {word}.*--overwrite"):
-            register_pairs(files, out, "model", **settings)
+            register_pairs(files, out, "model", itk_transform=itk_transform, settings=settings)
         assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
     refused("refine 0, not 10", refine=10)
     refused("init center, not world", init="world")
     refused(r"window auto, not \[0, 9\]", window=(0, 9))
     refused("no transform.h5", itk_transform=True)
-    mask = {"a": PairFiles(pair.fixed, pair.moving, fixed_mask=pair.fixed)}
+    mask = {"a": PairInputs(pair.fixed, pair.moving, fixed_mask=pair.fixed)}
     refused("no fixed_mask", mask)
-    refused("another moving", {"a": PairFiles(pair.fixed, pair.fixed)})
+    refused("another moving", {"a": PairInputs(pair.fixed, pair.fixed)})
     other = {"model": "other", "model_sha256": None}
     with monkeypatch.context() as patch:
         patch.setattr(module, "_find_model", lambda model, settings: (model, other))
@@ -166,8 +172,8 @@ def test_a_model_that_was_moved_is_the_same_one_and_a_new_one_at_its_place_is_no
 
 def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatch, capsys):
     """The other one registers the pair meanwhile, and another one that only it knows."""
-    out, files = tmp_path / "out", PairFiles(pair.fixed, pair.moving)
-    others = {"b": files, "c": files, "d": PairFiles("none.nii", pair.moving)}
+    out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
+    others = {"b": files, "c": files, "d": PairInputs("none.nii", pair.moving)}
 
     def meanwhile(*args, **settings):
         monkeypatch.setattr(module, "register", register)
@@ -180,11 +186,30 @@ def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatc
         **{"b": "registered", "c": "registered", "d": "failed"}
     }
     assert {p.name for p in out.iterdir()} == {"b", "c", "summary.csv"}
+    assert "b: skipped, another command is registering it" in capsys.readouterr().out
+
+
+def test_two_commands_with_other_settings(pair, known, tmp_path, monkeypatch):
+    """The second one is refused before it registers anything."""
+    out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
+    asked = []
+
+    def meanwhile(*args, **settings):
+        asked.append(settings["init"])
+        if len(asked) == 1:
+            with pytest.raises(InputError, match="out: another process .* init center, not world"):
+                register_pairs({"c": files}, out, "model", init="world")
+        return register(*args, **settings)
+
+    monkeypatch.setattr(module, "register", meanwhile)
+    assert register_pairs({"b": files}, out, "model", init="center") == {}
+    assert register_pairs({"c": files}, out, "model", init="world") == {}  # the first has ended
+    assert asked == ["center", "world"]
 
 
 def test_a_summary_runs_nothing_in_a_spreadsheet(pair, known, tmp_path):
     names = ("=1+cmd|' C'!A0", "@x", "-1_to_+2")
-    files = {name: PairFiles(pair.fixed, "=none.nii") for name in names}
+    files = {name: PairInputs(pair.fixed, "=none.nii") for name in names}
     for _ in range(2):
         register_pairs(files, tmp_path / "out", "model")
     rows = read_summary(tmp_path / "out")
@@ -197,11 +222,11 @@ def test_names_that_are_not_utf8_are_refused_before_the_work(pair, tmp_path):
     series.mkdir()
     (series / os.fsdecode(b"M\xfcller.dcm")).write_text("slice")
     for files in (
-        PairFiles(pair.fixed, series),
-        PairFiles(os.fsdecode(b"M\xfcller.nii"), pair.moving),
+        PairInputs(pair.fixed, series),
+        PairInputs(os.fsdecode(b"M\xfcller.nii"), pair.moving),
     ):
         with pytest.raises(InputError, match="not UTF-8"):
-            files.check()
+            files.open()
 
 
 def test_a_pair_that_another_command_registered_keeps_its_row(tmp_path):

@@ -8,9 +8,10 @@ import tensorflow as tf
 from tf_lungreg import ops
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import read_weights
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import to_network
-from tf_lungreg.images.reading import load_volume
 from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.models import build_registration_model, encoder_decoder, find_preset, presets
 from tf_lungreg.models.weights import assign_weights, named_weights
@@ -90,7 +91,7 @@ def test_the_levels_of_fine_correct_what_they_are_given(pair):
 
 def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
     """A patient's CT and the same moved by 15 voxels, where the comparison ends at 12."""
-    image = load_volume(CT / "popi_inhale.nii.gz")
+    image = Image.read(CT / "popi_inhale.nii.gz", AXIS_CODES)
     (frame, _) = network_frame(image.frame, image.frame, (5, 5, 5), margin=4)
     seen = to_network(image, frame, "auto")
     axis, shift = 2, 15

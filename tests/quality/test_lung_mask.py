@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.quality.lung_mask import lung_mask
 from tf_lungreg.quality.scores import dice
 
@@ -25,7 +25,7 @@ def chest(tools, codes="PIL"):
     flips = tuple(slice(None, None, 1 if c in "PIL" else -1) for c in codes)
     data, truth = (v.transpose(axes)[flips] for v in (np.float32(data), left | right))
     frame = tools.make_frame(data.shape, codes, spacing=(2.0, 2.0, 2.0))
-    return Volume(data, frame, "chest.nii"), truth
+    return Image(data, frame, "chest.nii"), truth
 
 
 @pytest.mark.parametrize("codes", ["PIL", "LPS", "SAR"])
@@ -38,9 +38,9 @@ def test_both_lungs_and_their_vessels(tools, codes):
 
 def test_images_without_a_lung(tools):
     image, truth = chest(tools)
-    bright = Volume(image.data + 1000, image.frame, "mri.nii")
+    bright = Image(image.data + 1000, image.frame, "mri.nii")
     with pytest.raises(InputError, match=r"mri\.nii.*Hounsfield"):
         lung_mask(bright)
-    solid = Volume(np.where(image.data > -1000, 40, image.data), image.frame, "solid.nii")
+    solid = Image(np.where(image.data > -1000, 40, image.data), image.frame, "solid.nii")
     with pytest.raises(InputError, match=r"solid\.nii.*no lung"):
         lung_mask(solid)

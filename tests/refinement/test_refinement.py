@@ -14,7 +14,7 @@ from tf_lungreg import ops
 from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.inference.network_pass import identity_model, run_network
 from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.refinement import optimisation as module
@@ -33,8 +33,11 @@ from tf_lungreg.refinement.loss import (
     windowed,
 )
 from tf_lungreg.refinement.optimisation import plan_steps, refine
+from tf_lungreg.registration import pipeline
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.reporting.result_folder import save_result
+from tf_lungreg.transforms.transform import Transform
 
 SPACING = (3.0, 2.0, 2.4)
 SHAPE = (26, 40, 32)
@@ -45,7 +48,7 @@ def texture(tools, rng):
     """A volume on an anisotropic grid, and where it lies."""
     frame = tools.make_frame(SHAPE, "PIL", (5, -8, 300), spacing=SPACING, angles=(0, 0, 0))
     data = tools.smooth_noise(rng, SHAPE, 1.6) + tools.smooth_noise(rng, SHAPE, 4)
-    return Volume(data.astype(np.float32), frame, "moving")
+    return Image(data.astype(np.float32), frame, "moving")
 
 
 def true_map(points, center):
@@ -63,13 +66,13 @@ def pull(moving, mapping, frame):
     """The moving volume at mapped points, by scipy's cubic spline."""
     where = apply_affine(np.linalg.inv(moving.frame.affine), mapping(points_of(frame)))
     data = ndimage.map_coordinates(moving.data, np.moveaxis(where, -1, 0), order=3, mode="nearest")
-    return Volume(data.astype(np.float32), frame, "fixed")
+    return Image(data.astype(np.float32), frame, "fixed")
 
 
 def inner_errors(transform, mapping, frame):
     """Distance in mm from the true map, away from the borders."""
     points = points_of(frame)
-    found = points + transform.displacement(frame).data
+    found = points + transform.on(frame).data
     errors = np.linalg.norm(found - mapping(points), axis=-1)
     return errors[4:-4, 5:-5, 5:-5]
 
@@ -124,8 +127,8 @@ def test_a_good_start_is_kept_and_a_bad_one_left(tools, texture):
     model = tools.known_model(tools.SOME_AFFINE, spacing=(4.0, 4.0, 4.0))
     begun = begin(texture, texture, model)
     fixed = pull(
-        texture, lambda p: p + begun.transform.displacement(Frame(texture.frame.shape,
-        texture.frame.affine)).at(p), texture.frame
+        texture, lambda p: p + begun.transform.on(Frame(texture.frame.shape,
+        texture.frame.affine)).displacement(p), texture.frame
     )  # fmt: skip
     assert refine(begin(fixed, texture, model), fixed, texture, 12)[1].begun_from == "network"
     wild = tools.known_model(tools.SOME_AFFINE + 0.6 * np.eye(3, 4, 1), spacing=(4.0, 4.0, 4.0))
@@ -194,7 +197,7 @@ def test_a_flat_background(texture):
     """Most of the volume has one value; nothing there pulls."""
     inside = np.zeros(SHAPE, bool)
     inside[8:18, 12:28, 10:22] = True
-    moving = Volume(np.where(inside, texture.data + 5, 0).astype(np.float32), texture.frame, "m")
+    moving = Image(np.where(inside, texture.data + 5, 0).astype(np.float32), texture.frame, "m")
     fixed = pull(moving, lambda p: p + [1.5, -1, 2], texture.frame)
     found, record = refine(begin(fixed, moving), fixed, moving, 60)
     assert record.kept and np.isfinite(found.transform.deformation.data).all()
@@ -292,7 +295,7 @@ class TestControlGrid:
         control = ControlGrid(self.image, np.array([2.0, 3, 2.5]), 25.0)
         points, shift = points_of(self.image), np.array([4.0, -30, 7])
         moved = true_map(points, self.image.center) - points
-        start = control.start(DisplacementField((moved + shift).astype("f4"), self.image), shift)
+        start = control.start(Transform((moved + shift).astype("f4"), self.image), shift)
         assert start.shape == (*control.frame.shape, 3)
         found = control.field(start, shift)
         assert found.frame is self.image
@@ -391,13 +394,21 @@ def test_the_files_of_a_refined_result(tools, pair, tmp_path):
     """The affine and the deformation in turn equal the whole, and all is recorded."""
     model = tools.known_model(tools.SOME_AFFINE, bend=0.3)
     result = register(pair.fixed, pair.moving, model, refine=15)
-    out = result.save(tmp_path / "out", report=True)
+    out = save_result(result, tmp_path / "out", report=True)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["settings"]["refine"] == 15 and metrics["seconds"]["refinement"] > 0
-    assert metrics["refinement"]["steps"] <= 15 and metrics["refinement"]["kept"]
-    assert metrics["ncc_after"] > metrics["ncc_before"]
+    assert (
+        metrics["settings"]["refine"] == 15 and metrics["provenance"]["seconds"]["refinement"] > 0
+    )
+    assert (
+        metrics["provenance"]["refinement"]["steps"] <= 15
+        and metrics["provenance"]["refinement"]["kept"]
+    )
+    assert metrics["measures"]["ncc_after"] > metrics["measures"]["ncc_before"]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert f"{metrics['refinement']['steps']} on " in page and "the refined transform" in page
+    assert (
+        f"{metrics['provenance']['refinement']['steps']} on " in page
+        and "the refined transform" in page
+    )
     turn = sitk.CompositeTransform(3)
     turn.AddTransform(tools.read_field(out / "deformation.nii.gz"))
     turn.AddTransform(sitk.ReadTransform(str(out / "affine.tfm")))
@@ -407,15 +418,26 @@ def test_the_files_of_a_refined_result(tools, pair, tmp_path):
     np.testing.assert_allclose(result.map_points(points), whole, atol=1e-3)
 
 
+def test_a_refinement_that_is_not_kept_is_told(pair, tmp_path, monkeypatch, capsys):
+    def worse(seen, *arguments):
+        return seen, dataclasses.replace(refine(seen, *arguments)[1], kept=False)
+
+    monkeypatch.setattr(pipeline, "refine_pass", worse)
+    words = ["--model", "none", "--refine", "4", "--out", str(tmp_path / "out")]
+    assert main(["register", str(pair.fixed), str(pair.moving), *words]) == 0
+    assert capsys.readouterr().err.count("warning: refine: the refined transform matches") == 1
+
+
 def test_without_a_network(pair, tmp_path):
     result = register(pair.fixed, pair.moving, "none", refine=10)
-    assert result.metrics["model"] == "none"
-    assert result.metrics["refinement"]["begun_from"] == "identity"
+    assert result.provenance.model == "none"
+    assert result.provenance.refinement.begun_from == "identity"
     table = tmp_path / "pairs.csv"
     table.write_text(f"fixed,moving,name\n{pair.fixed},{pair.moving},a\n", encoding="utf-8")
-    assert register_pairs(read_pairs(table), tmp_path / "out", "none", refine=10) == {}
+    settings = RegistrationSettings(refine=10)
+    assert register_pairs(read_pairs(table), tmp_path / "out", "none", settings=settings) == {}
     metrics = json.loads((tmp_path / "out" / "a" / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["refinement"]["steps"] == result.metrics["refinement"]["steps"]
+    assert metrics["provenance"]["refinement"]["steps"] == result.provenance.refinement.steps
 
 
 @pytest.mark.parametrize("steps", [-1, 2.5, True])
@@ -423,7 +445,7 @@ def test_steps_that_are_no_number(pair, tmp_path, steps):
     with pytest.raises(InputError, match="refine: a whole number"):
         register(pair.fixed, pair.moving, "none", refine=steps)
     with pytest.raises(InputError, match="refine: a whole number"):
-        register_pairs({}, tmp_path, "none", refine=steps)
+        RegistrationSettings(refine=steps)
 
 
 def test_mistakes_on_the_command_line(pair, tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from tf_lungreg.cohorts.cohort import Scan
 from tf_lungreg.images.geometry import DIRECTIONS, Frame
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.reproduction.pair_measures import Case
 from tf_lungreg.tables.table import read_table, write_table
 
@@ -26,8 +26,8 @@ def make_case(frame, image=None, mask=None, phase="inhale", participant="a", tru
     image = np.zeros(frame.shape, np.float32) if image is None else image
     return Case(
         Scan(participant, phase, image="none", **files),
-        Volume(image.astype(np.float32), frame, "none"),
-        None if mask is None else Volume(mask, frame, "none"),
+        Image(image.astype(np.float32), frame, "none"),
+        None if mask is None else Image(mask, frame, "none"),
         truth,
     )
 

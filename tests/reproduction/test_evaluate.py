@@ -13,7 +13,7 @@ from tf_lungreg.reproduction import methods
 from tf_lungreg.reproduction.baselines.result import BaselineResult, identity_grid
 from tf_lungreg.reproduction.methods import Method
 from tf_lungreg.tables.table import read_table, write_table
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform import Transform
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def proposed(monkeypatch):
     def register(fixed, moving):
         shift = moving.frame.center - fixed.frame.center + [1.0, 2.0, 5.0]
         data = np.broadcast_to(shift.astype(np.float32), (*fixed.frame.shape, 3))
-        return DisplacementField(data, fixed.frame), 0.5
+        return Transform(data, fixed.frame), 0.5
 
     made = whole.make_methods
 

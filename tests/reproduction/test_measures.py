@@ -8,8 +8,7 @@ from tf_lungreg.cohorts.cohort import load_cohort
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.quality.scores import hausdorff_distance, mean_surface_distance, surface_distances
 from tf_lungreg.reproduction.pair_measures import measure_pair, observer_difference, read_case
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement, write_displacement
+from tf_lungreg.transforms.transform import Transform
 
 MATRIX = np.array([[0.10, 0.04, -0.05], [-0.03, 0.08, 0.06], [0.05, -0.02, -0.12]])
 SHIFT = np.array([1.5, -2.0, 3.0])
@@ -22,7 +21,7 @@ def voxels(frame):
 def linear_field(frame, matrix=MATRIX):
     """``d(p) = M p + t``, which linear interpolation between voxels repeats exactly."""
     points = apply_affine(frame.affine, voxels(frame))
-    return DisplacementField((points @ matrix.T + SHIFT).astype(np.float32), frame)
+    return Transform((points @ matrix.T + SHIFT).astype(np.float32), frame)
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_folding_and_volume_change(frames, tools, rng):
     place = voxels(frames[0])[..., 0].astype(float)
     direction = frames[0].affine[:3, 0]
     data = (0.02 * place**2)[..., None] * direction
-    field = DisplacementField(data.astype(np.float32), frames[0])
+    field = Transform(data.astype(np.float32), frames[0])
     inner = np.zeros(frames[0].shape, bool)
     inner[1:-1] = case.mask.data[1:-1]
     inner_case = dataclasses.replace(case, mask=dataclasses.replace(case.mask, data=inner))
@@ -128,23 +127,22 @@ def test_error_against_the_truth(frames, tools, tmp_path, rng):
     flip[2, 1], flip[2, 3] = -1, 9  # W = 9 - j
     flip[3, 3] = 1
     wrong = rng.normal(size=(*frames[0].shape, 3)).astype(np.float32)
-    write_displacement(
-        tmp_path / "truth.nii.gz",
-        DisplacementField(turned, Frame(turned.shape[:3], frames[0].affine @ flip)),
+    Transform(turned, Frame(turned.shape[:3], frames[0].affine @ flip)).save(
+        tmp_path / "truth.nii.gz"
     )
     cases = [
         tools.make_case(frames[0], mask=mask, truth=tmp_path / "truth.nii.gz"),
         tools.make_case(frames[1], phase="exhale"),
     ]
     assert measure_pair(field, *cases)["tre_true"] == pytest.approx(0, abs=1e-4)
-    off = DisplacementField(field.data + wrong, frames[0])
+    off = Transform(field.data + wrong, frames[0])
     expected = np.linalg.norm(wrong[mask], axis=1).mean()
     assert measure_pair(off, *cases)["tre_true"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_mask_that_left_the_image(frames, tools, rng):
     cases = [tools.make_case(f, mask=blob(rng, f.shape)) for f in frames]
-    far = DisplacementField(np.full((*frames[0].shape, 3), 500, np.float32), frames[0])
+    far = Transform(np.full((*frames[0].shape, 3), 500, np.float32), frames[0])
     found = measure_pair(far, *cases)
     assert found["dice"] == 0 and "hd95" not in found and "msd" not in found
 
@@ -164,10 +162,10 @@ def test_the_phantoms_own_truth_is_nearly_right(cohort):
     """What the cohort says is true gives small errors; the other direction does not."""
     scans = load_cohort(cohort).scans[:2]
     fixed, moving = (read_case(scan, cohort) for scan in scans)
-    truth = read_displacement(fixed.truth)
+    truth = Transform.read(fixed.truth)
     points = apply_affine(fixed.image.frame.affine, voxels(fixed.image.frame))
-    right = DisplacementField(truth.at(points).astype(np.float32), fixed.image.frame)
-    wrong = DisplacementField(-right.data, right.frame)
+    right = Transform(truth.displacement(points).astype(np.float32), fixed.image.frame)
+    wrong = Transform(-right.data, right.frame)
     right, wrong = (measure_pair(f, fixed, moving) for f in (right, wrong))
     assert right["tre_true"] < 1e-3 and right["landmarks"] == 11
     assert right["ds"] < 0.3 * wrong["ds"] and right["dice"] > wrong["dice"] + 3

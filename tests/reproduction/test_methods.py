@@ -6,9 +6,9 @@ from tf_lungreg import ops
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.images.geometry import DIRECTIONS
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import to_network
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.inference.network_pass import run_network
 from tf_lungreg.refinement.optimisation import refine
 from tf_lungreg.reproduction import methods
@@ -23,7 +23,7 @@ def pair(tools, rng):
         tools.make_frame((12, 14, 13), (5.0, 4.0, 6.0), (10, 20, -30), (4, 8, -5)),
         tools.make_frame((13, 12, 15), (4.0, 5.0, 5.5), (-5, 32, -10), (9, 2, 3)),
     )
-    return [Volume(rng.normal(size=f.shape).astype(np.float32), f, "none") for f in frames]
+    return [Image(rng.normal(size=f.shape).astype(np.float32), f, "none") for f in frames]
 
 
 def test_a_grid_becomes_a_displacement_in_the_world(pair, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_model_is_traced_before_it_is_timed(pair, monkeypatch):
     assert len(calls) == 2 and 0 < seconds < 60
     method.register(*pair)
     assert len(calls) == 3
-    expected = run_network(model, *pair).transform.displacement(pair[0].frame)
+    expected = run_network(model, *pair).transform.on(pair[0].frame)
     np.testing.assert_allclose(field.data, expected.data, atol=1e-5)
     assert field.data.std() > 1
 
@@ -99,9 +99,7 @@ def test_a_row_is_refined(pair, monkeypatch):
     assert refined.slow and not plain.slow and refined.identity != plain.identity
     field, _ = refined.register(*pair)
     expected, _ = refine(run_network(model, *pair), *pair, 3)
-    np.testing.assert_allclose(
-        field.data, expected.transform.displacement(pair[0].frame).data, atol=1e-4
-    )
+    np.testing.assert_allclose(field.data, expected.transform.on(pair[0].frame).data, atol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "message"), [({"c": 3}, "no model's row"), ({"b": 0}, "1 step")])

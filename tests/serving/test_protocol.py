@@ -36,7 +36,7 @@ def sampling(rng):
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = "lungreg", "warp_labels"
     values = {
-        "volume": rng.integers(0, 5, (1, 5, 6, 7, 1)).astype(np.float32),
+        "volume": rng.integers(2**31, 2**32, (1, 5, 6, 7, 1)),
         "grid": rng.integers(0, 4, (1, 3, 4, 2, 3)).astype(np.float32),
     }
     for name, value in values.items():

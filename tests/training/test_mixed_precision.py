@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from tf_lungreg.cli import main
 from tf_lungreg.export import load_model, read_weights
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import to_network
-from tf_lungreg.images.reading import load_volume
 from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import assign_weights
@@ -21,7 +22,7 @@ CT = Path(__file__).parents[1] / "ct"
 
 def test_the_trained_models_grid_is_that_of_float32_along_192_voxels():
     """On the CT of a patient; that the rest of the grid is farther off is in docs/devices.md."""
-    images = [load_volume(CT / f"popi_{phase}.nii.gz") for phase in ("inhale", "exhale")]
+    images = [Image.read(CT / f"popi_{phase}.nii.gz", AXIS_CODES) for phase in ("inhale", "exhale")]
     frames = network_frame(*(image.frame for image in images), spacing=(5, 5, 2.7), margin=4)
     pair = {
         name: tf.constant(to_network(image, frame, "auto")[None, ..., None])

@@ -12,8 +12,7 @@ from tf_lungreg.images.geometry import apply_affine, ras_to_lps
 from tf_lungreg.tables.landmarks import read_landmarks
 from tf_lungreg.tables.table import read_table, write_table
 from tf_lungreg.transforms.application import apply_to_image, apply_to_points
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement, write_displacement
+from tf_lungreg.transforms.transform import Transform
 
 
 @pytest.fixture
@@ -21,8 +20,8 @@ def transform(tools, pair, rng, tmp_path):
     shape = pair.fixed_frame.shape
     data = np.stack([2 * tools.smooth_noise(rng, shape, 3) for _ in range(3)], axis=-1)
     shift = pair.moving_frame.center - pair.fixed_frame.center
-    field = DisplacementField(data + np.float32(shift), pair.fixed_frame)
-    write_displacement(tmp_path / "displacement.nii.gz", field)
+    field = Transform(data + np.float32(shift), pair.fixed_frame)
+    field.save(tmp_path / "displacement.nii.gz")
     return tmp_path / "displacement.nii.gz"
 
 
@@ -178,8 +177,8 @@ def test_points(tools, transform, rng, tmp_path, pair, coordinates):
 
 def test_an_inverse_that_does_not_exist_is_warned_of(tools, pair, rng, tmp_path):
     data = [15 * tools.smooth_noise(rng, pair.fixed_frame.shape, 1) for _ in range(3)]
-    field = DisplacementField(np.stack(data, axis=-1), pair.fixed_frame)
-    write_displacement(tmp_path / "d.nii", field)
+    field = Transform(np.stack(data, axis=-1), pair.fixed_frame)
+    field.save(tmp_path / "d.nii")
     with pytest.warns(UserWarning, match="the inverse misses"):
         apply_to_image(tmp_path / "d.nii", pair.fixed, tmp_path / "o.nii", inverse=True)
 
@@ -205,7 +204,7 @@ def test_refusals_leave_nothing(pair, transform, labels, tmp_path):
 
 
 def test_the_field_read_is_the_field_written(transform, pair):
-    assert read_displacement(transform).frame.same_grid(pair.fixed_frame)
+    assert Transform.read(transform).frame.same_grid(pair.fixed_frame)
 
 
 def test_the_folder_of_results_names_its_field(pair, transform, labels, tmp_path):

@@ -8,13 +8,13 @@ import pytest
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import apply_affine
 from tf_lungreg.images.sampling import world_points
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.inversion import fit_affine, invert_field, invert_points
+from tf_lungreg.transforms.inversion import fit_affine, invert_points
+from tf_lungreg.transforms.transform import Transform
 
 
 def field_of(function, frame):
     points = world_points(frame, slice(0, frame.shape[0]))
-    return DisplacementField((function(points) - points).astype(np.float32), frame)
+    return Transform((function(points) - points).astype(np.float32), frame)
 
 
 @pytest.fixture
@@ -60,11 +60,11 @@ def test_a_field_that_stretches_to_more_than_twice_its_mean(frame, rng):
 
 def test_the_inverse_field_leads_back(tools, frame, rng):
     noise = np.stack([2 * tools.smooth_noise(rng, frame.shape, 3) for _ in range(3)], axis=-1)
-    field = DisplacementField(noise + np.float32([5, 5, -30]), frame)
+    field = Transform(noise + np.float32([5, 5, -30]), frame)
     grid = tools.make_frame((15, 15, 15), "LAS", frame.center + [5, 5, -30], spacing=(2, 2, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        inverse = invert_field(field, grid)
+        inverse = field.inverse(grid)
     points = world_points(grid, slice(0, 15))
     back = field.map_points(points + inverse.data)
     assert np.linalg.norm(back - points, axis=-1).max() < 0.1 * frame.spacing.min()
@@ -73,10 +73,10 @@ def test_the_inverse_field_leads_back(tools, frame, rng):
 
 def test_a_fold_is_warned_of(tools, frame, rng):
     noise = np.stack([12 * tools.smooth_noise(rng, frame.shape, 1) for _ in range(3)], axis=-1)
-    field = DisplacementField(noise, frame)
+    field = Transform(noise, frame)
     assert field.jacobian().min() < 0
     with pytest.warns(UserWarning, match="the inverse misses .* points by more than 0.1 voxel"):
-        invert_field(field, frame)
+        field.inverse(frame)
 
 
 def test_a_field_without_an_inverse(frame):

@@ -17,11 +17,12 @@ from tf_lungreg.classification.features import SHAPE, Sampled, check_mask, sampl
 from tf_lungreg.cohorts.cohort import Scan, ScanPair
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
+from tf_lungreg.images.geometry import AXIS_CODES
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.preparation import Window
-from tf_lungreg.images.reading import Volume, load_header, load_mask, load_volume
 from tf_lungreg.reproduction.methods import Method
 from tf_lungreg.reproduction.pair_measures import has_truth
-from tf_lungreg.transforms.transform_files import read_displacement
+from tf_lungreg.transforms.transform import Transform
 
 TRUTH = "truth"  # a method: the cohort's own true displacements
 BOXES = ("lungs", "volume")
@@ -76,17 +77,17 @@ def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) ->
     fixed = pair[0]
     mask = _load_mask(fixed, box)
     if method is None:
-        field = read_displacement(_truth_file(fixed, root))
+        field = Transform.read(_truth_file(fixed, root))
     else:
-        field, _ = method.register(*(load_volume(scan.image) for scan in pair))
-    return sample(field, load_header(fixed.image), mask)
+        field, _ = method.register(*(Image.read(scan.image, AXIS_CODES) for scan in pair))
+    return sample(field, Image.read(fixed.image, AXIS_CODES).frame, mask)
 
 
-def _load_mask(fixed: Scan, box: str) -> Volume | None:
+def _load_mask(fixed: Scan, box: str) -> Image | None:
     if box != "lungs":
         return None
-    mask = load_mask(fixed.mask)
-    check_mask(mask, load_header(fixed.image))
+    mask = read_mask(fixed.mask)
+    check_mask(mask, Image.read(fixed.image, AXIS_CODES).frame)
     return mask
 
 
@@ -110,7 +111,7 @@ def _truth_file(fixed: Scan, root: Path) -> Path:
         )
     path = root / fixed.columns["truth"]
     if not path.exists():
-        read_displacement(path)  # says that it is missing
+        Transform.read(path)  # says that it is missing
     return path
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
-from tf_lungreg.images.reading import Volume
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.images.image import Image
+from tf_lungreg.transforms.transform import Transform
 
 SHAPE = (12, 16, 16)  # along D, H, W; fine enough for a field that is smooth over centimetres
 _LEAST = 1e-3  # mm; a displacement of nothing stays nothing, and rounding is nothing
@@ -34,9 +34,9 @@ class Sampled:
 
 
 def sample(
-    field: DisplacementField,
+    field: Transform,
     frame: Frame,
-    mask: Volume | None = None,
+    mask: Image | None = None,
     shape: tuple[int, int, int] = SHAPE,
 ) -> Sampled:
     """Samples a field at the centres of equal cells of the box around the fixed image's lungs.
@@ -54,7 +54,7 @@ def sample(
     axes = [(np.arange(n) + 0.5) / n for n in shape]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     points = (low + cells * extent) @ DIRECTIONS.T  # from D, H, W in mm to RAS
-    displacement = field.at(points) @ DIRECTIONS
+    displacement = field.displacement(points) @ DIRECTIONS
     return Sampled(displacement.astype(np.float32), extent)
 
 
@@ -115,7 +115,7 @@ def mirrored(features: np.ndarray) -> np.ndarray:
     return features[..., ::-1, :] * np.array([1, 1, -1], features.dtype)
 
 
-def bounding_box(frame: Frame, mask: Volume | None = None) -> tuple[np.ndarray, np.ndarray]:
+def bounding_box(frame: Frame, mask: Image | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Lowest corner and extent, mm along D, H, W, of the box around the lungs or the volume.
 
     Args:
@@ -125,7 +125,7 @@ def bounding_box(frame: Frame, mask: Volume | None = None) -> tuple[np.ndarray, 
     return _mask_box(mask) if mask is not None else _volume_box(frame)
 
 
-def check_mask(mask: Volume, frame: Frame) -> None:
+def check_mask(mask: Image, frame: Frame) -> None:
     """Refuses a lung mask that is not on the fixed image's grid.
 
     Args:
@@ -137,7 +137,7 @@ def check_mask(mask: Volume, frame: Frame) -> None:
     """
     if not same_voxels(mask.frame, frame):
         raise InputError(
-            f"{mask.path}: the lung mask has {_size(mask.frame)}, the fixed image or displacement "
+            f"{mask.name}: the lung mask has {_size(mask.frame)}, the fixed image or displacement "
             f"{_size(frame)} at another place or spacing; one grid is needed, the fixed image's."
         )
 
@@ -173,7 +173,7 @@ def _corners(frame: Frame) -> np.ndarray:
     return np.array(np.meshgrid(*[[0, n - 1] for n in frame.shape])).reshape(3, -1).T
 
 
-def _mask_box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
+def _mask_box(mask: Image) -> tuple[np.ndarray, np.ndarray]:
     return _box(np.argwhere(mask.data), mask.frame)
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tf_lungreg import __version__
 from tf_lungreg.files import write_text
-from tf_lungreg.images.reading import Volume, save_volume
+from tf_lungreg.images.image import Image
 from tf_lungreg.reporting.figures import mark_sides
 from tf_lungreg.reporting.pages import figure_source, render
 
@@ -19,7 +19,7 @@ MAP, PAGE = "occlusion.nii.gz", "report.html"
 _VIEWS = (("coronal", 0), ("axial", 1), ("sagittal", 2))
 
 
-def write_report(out: str | os.PathLike, found: dict, painted: Volume, under: np.ndarray) -> None:
+def write_report(out: str | os.PathLike, found: dict, painted: Image, under: np.ndarray) -> None:
     """Writes the map as NIfTI and the page; what is there is replaced.
 
     Args:
@@ -29,7 +29,7 @@ def write_report(out: str | os.PathLike, found: dict, painted: Volume, under: np
         under: what the map is drawn on, (D, H, W), on the map's grid.
     """
     out = Path(out)
-    save_volume(out / MAP, painted.data, painted.frame, overwrite=True)
+    Image(painted.data, painted.frame).save(out / MAP, overwrite=True)
     rows = [
         ("probability of disease", f"{found['probability']:.3f}"),
         ("called", found["called"]),
@@ -47,7 +47,7 @@ def write_report(out: str | os.PathLike, found: dict, painted: Volume, under: np
     write_text(out / PAGE, render("patient", **values))
 
 
-def occlusion_figure(painted: Volume, under: np.ndarray) -> Figure:
+def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
     """Three slices through the strongest voxel.
 
     Args:

@@ -19,15 +19,14 @@ from tf_lungreg.classification.patients import ILL, PREDICTIONS, both_phases
 from tf_lungreg.cohorts.cohort import load_cohort
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, check_no_results
-from tf_lungreg.images.geometry import Frame
-from tf_lungreg.images.reading import load_mask, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES, Frame
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.reproduction.baselines import BASELINES
 from tf_lungreg.reproduction.methods import Method, make_methods
 from tf_lungreg.tables.spreadsheets import for_spreadsheets
 from tf_lungreg.tables.table import write_table
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement
+from tf_lungreg.transforms.transform import Transform
 
 _FAR = 1.5  # times beyond the training patients' range: what the networks know nothing of
 _SIZES = {"breath": "the displacement's root mean square", "lungs": "the box's size"}
@@ -82,7 +81,7 @@ def predict(
     }
     mask = _find_mask(classifier, fixed_mask)
     if displacement is not None:
-        field = read_displacement(displacement)
+        field = Transform.read(displacement)
     else:
         field = _register(classifier, fixed, moving, registration_model)
     if mask is not None:
@@ -192,7 +191,7 @@ def _warn_of_the_unlike(classifier: ExportedClassifier, sampled: dict[str, Sampl
 
 def _background(fixed, frame: Frame, mask) -> np.ndarray:
     """The fixed image where it is on the map's grid, else the mask, or nothing."""
-    image = None if fixed is None else load_volume(fixed)
+    image = None if fixed is None else Image.read(fixed, AXIS_CODES)
     if image is not None and image.data.shape == frame.shape:
         return image.data
     return np.zeros(frame.shape, bool) if mask is None else mask.data.astype(bool)
@@ -207,10 +206,10 @@ def _find_mask(classifier: ExportedClassifier, path):
             f"{classifier.path}: was trained on the box around the lungs; the fixed image's lung "
             "mask is needed."
         )
-    return load_mask(path)
+    return read_mask(path)
 
 
-def _register(classifier: ExportedClassifier, fixed, moving, model) -> DisplacementField:
+def _register(classifier: ExportedClassifier, fixed, moving, model) -> Transform:
     """The displacement by the method on whose deformations the classifier was trained."""
     method = _find_method(classifier, model)
     if method is None:
@@ -218,7 +217,7 @@ def _register(classifier: ExportedClassifier, fixed, moving, model) -> Displacem
             f"{classifier.path}: was trained on true displacements; a displacement is needed in "
             "place of the images."
         )
-    field, _ = method.register(load_volume(fixed), load_volume(moving))
+    field, _ = method.register(Image.read(fixed, AXIS_CODES), Image.read(moving, AXIS_CODES))
     return field
 
 

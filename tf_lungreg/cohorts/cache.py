@@ -15,10 +15,10 @@ from tqdm.auto import tqdm
 from tf_lungreg.cohorts.cohort import Scan
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
-from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.geometry import AXIS_CODES, Frame
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import Window, mask_to_network, to_network
-from tf_lungreg.images.reading import load_mask, load_volume
 
 _VERSION = 1  # of what is computed and stored; a change of either makes old files invisible
 
@@ -93,12 +93,12 @@ def prepare_scans(
 
 
 def _prepare(scan: Scan, settings: dict) -> PreparedScan:
-    volume = load_volume(scan.image)
+    volume = Image.read(scan.image, AXIS_CODES)
     native = volume.frame
     frame = network_frame(native, native, settings["spacing"], settings["shape"])[0]
     mask = None
     if scan.mask is not None:
-        mask = mask_to_network(load_mask(scan.mask, like=volume), frame)
+        mask = mask_to_network(read_mask(scan.mask, like=volume), frame)
         if not mask.any():
             raise InputError(
                 f"{scan.mask}: no voxel of the mask is in the network's grid, {frame.shape} voxels "

@@ -15,6 +15,8 @@ from tf_lungreg import ops
 from tf_lungreg.models.weights import named_weights
 
 _VOLUME = tf.TensorSpec((None, None, None, None, 1), tf.float32)
+# Labels may be larger than 2**24, above which float32 has no longer every whole number.
+_LABELS = tf.TensorSpec((None, None, None, None, 1), tf.int64)
 _GRID = tf.TensorSpec((None, None, None, None, 3), tf.float32)
 
 # Clients may resample after windowing, and a cubic spline exceeds the range by 0.36 at the corner
@@ -46,7 +48,8 @@ class RegistrationModule(tf.Module):
 
         - ``serving_default``: ``moving``, ``fixed`` → ``warped``, ``grid``, ``affine``,
           ``spatial_gradients``, as the Keras model gives them;
-        - ``warp``, ``warp_labels``: ``volume``, ``grid`` → ``warped``, linear and nearest;
+        - ``warp``: ``volume``, ``grid`` → ``warped``, linear;
+        - ``warp_labels``: the same for integers, int64, nearest;
         - ``card``: ``query``, (batch,), of any value → ``card``, (batch,), the model card as JSON,
           for a client without the files. (A server that batches needs inputs and their size.)
 
@@ -65,7 +68,7 @@ class RegistrationModule(tf.Module):
         def warp(volume, grid):
             return {"warped": ops.warp(*_checked_sampling(volume, grid))}
 
-        @tf.function(input_signature=[_VOLUME, _GRID])
+        @tf.function(input_signature=[_LABELS, _GRID])
         def warp_labels(volume, grid):
             return {"warped": ops.warp(*_checked_sampling(volume, grid), "nearest")}
 
@@ -95,6 +98,8 @@ def _checked(name: str, tensor, channels: int):
     shape = tf.shape(tensor)
     empty = [f"{name}: every axis needs a voxel, found", shape]
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(shape > 0), empty, 5)]):
+        if tensor.dtype.is_integer:
+            return tf.identity(tensor)
         return tf.debugging.assert_all_finite(tensor, f"{name}: not all values are finite")
 
 

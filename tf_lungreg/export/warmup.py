@@ -27,11 +27,10 @@ def write_warmup(version: Path, name: str) -> None:
     rng = np.random.default_rng(0)
     volumes = [rng.uniform(size=(*_SHAPE, 1)).astype(np.float32) for _ in range(2)]
     grid = rng.uniform(0, _SHAPE[1] - 1, (*_SHAPE, 3)).astype(np.float32)
-    sampling = {"volume": volumes[0], "grid": grid}
     requests = {
         "serving_default": {"moving": volumes[0], "fixed": volumes[1]},
-        "warp": sampling,
-        "warp_labels": sampling,
+        "warp": {"volume": volumes[0], "grid": grid},
+        "warp_labels": {"volume": np.zeros((*_SHAPE, 1), np.int64), "grid": grid},
         "card": {"query": np.zeros(1, np.int32)},
     }
     with tf.io.TFRecordWriter(str(version / WARMUP)) as writer:

@@ -6,23 +6,23 @@ the rescaling of a multi-frame file from its first frame, and an even, upright s
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images import geometry
+from tf_lungreg.images import gdcm, geometry
 from tf_lungreg.images.itk import quiet
 from tf_lungreg.images.source import DEFLATE_LIMIT, Source, check_size, checked_shape
 
@@ -30,6 +30,8 @@ _TOLERANCE = 0.1  # of the slice distance: positions in DICOM are rounded
 _SAME_DIRECTION = 1e-3  # of a unit vector
 _SAME_SPACING = 1e-3  # relative
 _UNDEFINED = 0xFFFFFFFF  # length of an element that ends with a mark of its own
+_SKIPPED = 1 << 16  # bytes: longer elements are read from the file when they are needed
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # tags
 _ITEM = 0xE000FFFE  # tag of a part of compressed pixels
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -187,19 +189,21 @@ def _look_below(folder: Path) -> str:
 
 
 def _read_header(path: Path) -> Dataset:
-    """Everything of a file before its pixels."""
+    """Everything of a file but its pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if _transfer_syntax(path) == _DEFLATED:  # pydicom inflates it whole, however large
                 raise InputError(f"{path}: deflated DICOM is not read; store it uncompressed.")
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            _check_elements(header)
+            # What follows the pixels is read as well: GDCM would die of it as of a header.
+            header = pydicom.dcmread(path, force=True, defer_size=_SKIPPED)
+            _check_elements(header, path.stat().st_size)
     except InputError:
         raise
     except Exception as error:  # pydicom raises anything on a damaged file
         raise InputError(
-            f"{path}: the DICOM header is damaged ({type(error).__name__}); a whole file is needed."
+            f"{path}: the DICOM file is truncated or damaged ({type(error).__name__}); a whole "
+            "file is needed."
         ) from error
     return header
 
@@ -209,6 +213,11 @@ def _read_file(path: Path, header: Dataset) -> _File:
     colours = header.get("PhotometricInterpretation", "MONOCHROME2")
     if samples != 1 or colours not in (_INVERTED, "MONOCHROME2"):
         raise InputError(f"{path}: the pixels are RGB or palette colours; grey values are needed.")
+    if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
+        raise InputError(
+            f"{path}: the pixels are floating-point numbers, which are not read from DICOM; whole "
+            "numbers with a rescale slope and intercept are needed, or another format."
+        )
     if bits not in (8, 16, 32) or not header.get("Rows") or not header.get("Columns"):
         raise InputError(
             f"{path}: {header.get('Rows')} rows and {header.get('Columns')} columns of {bits} "
@@ -312,19 +321,23 @@ def _check_sizes(path: Path, files: list[_File]) -> None:
     check_size(path, sum(file.bytes for file in files), DEFLATE_LIMIT * stored)
 
 
-def _check_elements(dataset: Dataset) -> None:
+def _check_elements(dataset: Dataset, size: int) -> None:
     """Raises whatever it may if GDCM would die, or take all memory, of a file's elements.
 
     It does of sequences that are nested too deeply, here a RecursionError, and of elements that
-    are longer than their file.
+    are longer than their file, which has ``size`` bytes.
     """
-    for tag in list(dataset.keys()):
-        raw = dataset.get_item(tag)
-        if isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length < _UNDEFINED:
-            raise ValueError(f"{raw.length} bytes in {tag}")
-        element = dataset[tag]
+    for raw in list(dataset.values()):
+        if isinstance(raw, RawDataElement) and raw.length < _UNDEFINED:
+            skipped = raw.value is None and raw.length > _SKIPPED
+            there = size - raw.value_tell if skipped else len(raw.value or b"")
+            if there < raw.length:
+                raise ValueError(f"{raw.length} bytes in {raw.tag}")
+        if raw.tag in _PIXELS and raw.VR != "SQ":
+            continue
+        element = dataset[raw.tag]
         for item in element.value if element.VR == "SQ" else ():
-            _check_elements(item)
+            _check_elements(item, size)
 
 
 def _transfer_syntax(path: Path) -> str | None:
@@ -382,20 +395,42 @@ def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> n
     """All slices in the order of the stack, (columns, rows, slices) of a floating type."""
     out = np.empty(shape[::-1], dtype)
     places = iter(np.argsort(order))  # where in the stack each slice belongs
-    for file in files:
-        frames = _decode_slice(file) if file.by_gdcm else _decode_frames(file)
-        frames = frames.reshape(len(file.slices), *out.shape[1:])
-        for frame, piece in zip(frames, file.slices):
-            place = next(places)
-            out[place] = frame if file.by_gdcm else piece.slope * frame + piece.intercept
+    with _decoder(files) as decode:
+        for file in files:
+            frames = _decode(file, decode).reshape(len(file.slices), *out.shape[1:])
+            for frame, piece in zip(frames, file.slices):
+                place = next(places)
+                out[place] = frame if file.by_gdcm else piece.slope * frame + piece.intercept
     return out.T
 
 
-def _decode_slice(file: _File) -> np.ndarray:
+@contextlib.contextmanager
+def _decoder(files: list[_File]) -> Iterator[Callable[[Path], np.ndarray]]:
+    """What decodes the files; compressed pixels in another process, which may die of them."""
+    if any(map(_is_compressed, files)):
+        with gdcm.Decoder() as decoder:
+            yield decoder.decode
+    else:
+        with quiet():
+            yield gdcm.decode
+
+
+def _decode(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """The values of a file, rescaled if it is of one slice."""
+    try:
+        return (_decode_slice if file.by_gdcm else _decode_frames)(file, decode)
+    except RuntimeError as error:
+        raise InputError(
+            f"{file.path}: the pixels cannot be decoded; the file is truncated or damaged, or its "
+            "compression is unknown."
+        ) from error
+
+
+def _decode_slice(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
     """The values of a file that is one slice, rescaled by GDCM."""
     if _is_compressed(file):
         _check_fragments(file.path, pydicom.dcmread(file.path, force=True))
-    return _decode(file.path, file.path)
+    return decode(file.path)
 
 
 def _is_compressed(file: _File) -> bool:
@@ -416,22 +451,7 @@ def _check_fragments(path: Path, dataset: Dataset) -> None:
         )
 
 
-def _decode(path: Path, name: Path) -> np.ndarray:
-    """The pixels that GDCM decodes; ``name`` is the user's file, for the message."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            return sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise InputError(
-            f"{name}: the pixels cannot be decoded; the file is truncated or damaged, or its "
-            "compression is unknown."
-        ) from error
-
-
-def _decode_frames(file: _File) -> np.ndarray:
+def _decode_frames(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
     """The stored values, without the rescaling of the first frame and not inverted for display.
 
     GDCM cannot be told not to, so it gets a copy of the file with nothing but pixels.
@@ -447,4 +467,4 @@ def _decode_frames(file: _File) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "pixels.dcm")
         dataset.save_as(copy)
-        return _decode(copy, file.path)
+        return decode(copy)

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images import geometry
+from tf_lungreg.images.geometry import Frame, ras_to_lps
 from tf_lungreg.images.itk_headers import check_meta_header, check_nrrd_header
 from tf_lungreg.images.source import Source, check_size, checked_shape
 
@@ -43,22 +43,64 @@ def open_itk(path: Path) -> Source:
     with _damage_as_error(path):
         header.ReadImageInformation()
     pixel = sitk.GetPixelIDValueAsString(header.GetPixelID())  # such as "16-bit signed integer"
-    kind = "complex" if "complex" in pixel else "RGB or vector" if "vector" in pixel else None
-    shape = checked_shape(path, header.GetSize(), kind)
+    shape = checked_shape(path, header.GetSize(), _kind(pixel))
     needed = math.prod(shape) * int(pixel.split("-bit")[0]) // 8
     check_size(path, needed, voxels.ratio * voxels.path.stat().st_size)
-    axes = np.reshape(header.GetDirection(), (header.GetDimension(),) * 2)[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = geometry.ras_to_lps((axes * np.array(header.GetSpacing()[:3])).T).T
-    affine[:3, 3] = geometry.ras_to_lps(np.array(header.GetOrigin()[:3]))
 
     def read(exact: bool) -> np.ndarray:
+        voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
-        # SimpleITK's arrays are in the order z, y, x; transposed they are in the file's.
-        return sitk.GetArrayFromImage(image).T
+        return _array(image)
 
-    return Source(shape, affine, read)
+    return Source(shape, _affine(header), read)
+
+
+def source_of_sitk(image: sitk.Image, name: str) -> Source:
+    """An image of SimpleITK as a source, its axes in the order x, y, z.
+
+    Args:
+        image: three-dimensional.
+        name: of the image, for messages.
+
+    Raises:
+        InputError: no scalar 3D image.
+    """
+    shape = checked_shape(name, image.GetSize(), _kind(image.GetPixelIDTypeAsString()))
+    return Source(shape, _affine(image), lambda exact: _array(image))
+
+
+def itk_grid(frame: Frame) -> dict[str, tuple[float, ...]]:
+    """``origin``, ``spacing`` and ``direction`` of a grid, as ITK has them, in LPS mm.
+
+    Args:
+        frame: the grid.
+    """
+    directions = ras_to_lps((frame.affine[:3, :3] / frame.spacing).T).T
+    return {
+        "origin": tuple(ras_to_lps(frame.affine[:3, 3]).tolist()),
+        "spacing": tuple(frame.spacing.tolist()),
+        "direction": tuple(directions.ravel().tolist()),
+    }
+
+
+def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """(4, 4) from voxel coordinates x, y, z to RAS mm."""
+    axes = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = ras_to_lps((axes * np.array(image.GetSpacing()[:3])).T).T
+    affine[:3, 3] = ras_to_lps(np.array(image.GetOrigin()[:3]))
+    return affine
+
+
+def _array(image: sitk.Image) -> np.ndarray:
+    """The voxels in the order x, y, z; SimpleITK's arrays are in the order z, y, x."""
+    return sitk.GetArrayFromImage(image).T
+
+
+def _kind(pixel: str) -> str | None:
+    """What the voxels are, if they are no numbers."""
+    return "complex" if "complex" in pixel else "RGB or vector" if "vector" in pixel else None
 
 
 @contextlib.contextmanager

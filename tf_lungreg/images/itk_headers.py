@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images.source import DEFLATE_LIMIT
 
 _LONGEST = 1 << 20  # bytes of a header
+_PART = 1 << 22  # bytes that are inflated at a time
 _TEXT_RATIO = 8  # "0 0 0": two bytes for a voxel of at most eight, and some room
 _META_LINE = re.compile(r"([^\s=:][^=:\x00-\x1f]{0,200})[=:](.*)", re.DOTALL)
 _NRRD_LINE = re.compile(r"([^:]+):(=| )(.*)")
@@ -31,16 +33,87 @@ _NRRD_SPACES += ("ras", "las", "lps", *(f"{name}-time" for name in _NRRD_SPACES)
 
 
 @dataclass(frozen=True)
+class Deflated:
+    """Where a compressed stream is in its file.
+
+    Attributes:
+        start: its first byte.
+        length: in bytes; 0 for the rest of the file.
+        members: whether several streams may follow each other, as in files of bgzip.
+    """
+
+    start: int
+    length: int = 0
+    members: bool = False
+
+    def count(self, path: Path, most: int) -> int | None:
+        """How many bytes the stream holds; counting ends above ``most``.
+
+        Returns:
+            None for a stream without an end.
+
+        Raises:
+            zlib.error: it is damaged.
+        """
+        stream, count = _inflater(), 0
+        with path.open("rb") as file:
+            file.seek(self.start)
+            left = self.length or path.stat().st_size
+            while not stream.eof and count <= most:
+                part = stream.unconsumed_tail
+                if not part:
+                    part = file.read(min(left, _PART))
+                    left -= len(part)
+                if not part:
+                    return None
+                count += len(stream.decompress(part, _PART))
+                if stream.eof and self.members and count < most:
+                    rest, stream = stream.unused_data, _inflater()
+                    count += len(stream.decompress(rest, _PART))
+        return count
+
+
+def _inflater():
+    return zlib.decompressobj(wbits=47)  # zlib or gzip, by the first bytes
+
+
+@dataclass(frozen=True)
 class VoxelFile:
     """Where the voxels are.
 
     Attributes:
         path: the header itself, or a file beside it.
         ratio: the most bytes of voxels that a byte of the file can stand for.
+        deflated: of compressed voxels, which have to be checked before they are read.
     """
 
     path: Path
     ratio: int
+    deflated: Deflated | None = None
+
+    def check_deflated(self, header: Path, needed: int) -> None:
+        """Inflates compressed voxels once, to find damage.
+
+        The readers in ITK do not: MetaIO gives what it has of a damaged or short stream, and
+        does not end on one that asks for a dictionary; NrrdIO does not compare the checksum.
+
+        Args:
+            header: the header's file, for the message.
+            needed: bytes of all voxels.
+
+        Raises:
+            InputError: the stream is damaged, or has more or fewer bytes.
+        """
+        if self.deflated is None:
+            return
+        try:
+            count = self.deflated.count(self.path, needed)
+        except zlib.error:
+            count = None
+        if count != needed:
+            raise InputError(
+                f"{header}: the compressed voxels are truncated or damaged; a whole file is needed."
+            )
 
 
 def check_meta_header(path: Path) -> VoxelFile:
@@ -52,7 +125,7 @@ def check_meta_header(path: Path) -> VoxelFile:
         MissingFileError: the file with the voxels is missing.
     """
     fields: dict[str, str] = {}
-    for number, line in enumerate(_lines(path, rb"\n"), 1):
+    for number, (line, end) in enumerate(_lines(path, rb"\n"), 1):
         if not line.strip():
             continue
         match = _META_LINE.fullmatch(line)
@@ -61,6 +134,7 @@ def check_meta_header(path: Path) -> VoxelFile:
             raise _no_header(path, number, "Key = value, each key once")
         fields[key] = match[2].strip()
         if key == "ElementDataFile":
+            start = end
             break
     else:
         raise InputError(f"{path}: not a readable image (no ElementDataFile in its header).")
@@ -79,7 +153,14 @@ def check_meta_header(path: Path) -> VoxelFile:
     text = fields.get("BinaryData", "True")[:1] not in ("T", "t", "1")
     ratio = DEFLATE_LIMIT if compressed else _TEXT_RATIO if text else 1
     name = fields["ElementDataFile"]
-    return VoxelFile(path if name.upper() == "LOCAL" else _beside(path, name), ratio)
+    local = name.upper() == "LOCAL"
+    voxels = path if local else _beside(path, name)
+    if not compressed:
+        return VoxelFile(voxels, ratio)
+    size = fields.get("CompressedDataSize", "0")
+    if not size.isdecimal() or (local and int(size) == 0):
+        raise InputError(f"{path}: the header has no CompressedDataSize; save the image anew.")
+    return VoxelFile(voxels, ratio, Deflated(start if local else 0, int(size)))
 
 
 def check_nrrd_header(path: Path) -> VoxelFile:
@@ -91,11 +172,13 @@ def check_nrrd_header(path: Path) -> VoxelFile:
         MissingFileError: the file with the voxels is missing.
     """
     lines = _lines(path, rb"\r\n|\n")
-    if not re.fullmatch(r"NRRD000\d", lines[0]):
+    if not re.fullmatch(r"NRRD000\d", lines[0][0]):
         raise _no_header(path, 1, "NRRD0004")
     fields: dict[str, str] = {}
-    for number, line in enumerate(lines[1:], 2):
+    start = 0
+    for number, (line, end) in enumerate(lines[1:], 2):
         if not line:
+            start = end
             break
         if line.startswith("#"):
             continue
@@ -118,14 +201,21 @@ def check_nrrd_header(path: Path) -> VoxelFile:
         missing.append("anatomical space")
     _warn_of_missing(path, missing)
     name = fields.get("datafile")
-    return VoxelFile(path if name is None else _beside(path, name), _NRRD_RATIOS[encoding])
+    voxels, ratio = path if name is None else _beside(path, name), _NRRD_RATIOS[encoding]
+    if ratio != DEFLATE_LIMIT:
+        return VoxelFile(voxels, ratio)
+    if any(fields.get(skip, "0") != "0" for skip in ("lineskip", "byteskip")):
+        raise InputError(f"{path}: gzip voxels with a skip are not read; save the image anew.")
+    return VoxelFile(voxels, ratio, Deflated(start if name is None else 0, members=True))
 
 
-def _lines(path: Path, end: bytes) -> list[str]:
-    """The lines of a header, or of what there is of one, and whatever follows it."""
+def _lines(path: Path, end: bytes) -> list[tuple[str, int]]:
+    """The lines of a header and whatever follows it, each with the place of the next one."""
     with path.open("rb") as stream:
         start = stream.read(_LONGEST)
-    return [line.decode("utf-8", "surrogateescape") for line in re.split(end, start)]
+    places = [match.end() for match in re.finditer(end, start)]
+    lines = [line.decode("utf-8", "surrogateescape") for line in re.split(end, start)]
+    return list(zip(lines, [*places, len(start)]))
 
 
 def _no_header(path: Path, number: int, form: str) -> InputError:

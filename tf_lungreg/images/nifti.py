@@ -42,13 +42,8 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
     """
     with _silent():
         image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Pair):
-        raise InputError(
-            f"{path}: an Analyze image, whose header does not say which way its axes point; "
-            "convert it to NIfTI with the right orientation."
-        )
-    kind = {"c": "complex", "V": "RGB"}.get(image.get_data_dtype().kind)
-    shape = checked_shape(path, image.shape, kind)
+    _refuse_analyze(image, path)
+    shape = checked_shape(path, image.shape, _kind(image))
     files = {role: Path(holder.filename) for role, holder in image.file_map.items()}
     check_voxels(path, image)
     _check_place(path, image, files.get("header", files["image"]), frame)
@@ -58,16 +53,71 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
             streams = {role: stack.enter_context(_open_file(f)) for role, f in files.items()}
             # Not mapped: the array must outlive the file.
             whole = type(image).from_file_map(type(image).make_file_map(streams), mmap=False)
-            stored = (whole.dataobj.slope, whole.dataobj.inter) == (1, 0)
-            if exact or stored:
-                data = np.asanyarray(whole.dataobj)
-            else:
-                data = whole.get_fdata(dtype=np.float32)
+            data = _voxels(whole, exact)
             while streams["image"].read(1 << 24):  # gzip tests its checksum only at the end
                 pass
         return data
 
     return Source(shape, nifti_affine(image, path, frame), read)
+
+
+def source_of_nibabel(
+    image: nib.spatialimages.SpatialImage, name: str, frame: str = "sform"
+) -> Source:
+    """An image of nibabel as a source.
+
+    Args:
+        image: three-dimensional.
+        name: of the image, for messages.
+        frame: see :func:`nifti_affine`.
+
+    Raises:
+        InputError: an Analyze image, or no scalar 3D image.
+    """
+    _refuse_analyze(image, name)
+    shape = checked_shape(name, image.shape, _kind(image))
+    affine = image.affine
+    if isinstance(image, nib.Nifti1Pair):
+        affine = nifti_affine(image, name, frame)
+        _warn_without_place(image, name)
+    return Source(shape, affine, lambda exact: _voxels(image, exact))
+
+
+def nifti_image(data: np.ndarray, frame: Frame) -> nib.Nifti1Image:
+    """An image with the frame as sform and qform, in mm.
+
+    Args:
+        data: (X, Y, Z, ...); the type is kept, except bool (uint8) and float16 (float32).
+        frame: the grid of the first three axes.
+    """
+    stored = {"b1": np.uint8, "f2": np.float32}.get(data.dtype.str[1:], data.dtype)
+    image = nib.Nifti1Image(data.astype(stored, copy=False), frame.affine, dtype=stored)
+    image.set_sform(frame.affine, code=1)
+    image.set_qform(frame.affine, code=1)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def _refuse_analyze(image: nib.spatialimages.SpatialImage, name: str | Path) -> None:
+    if isinstance(image, nib.AnalyzeImage) and not isinstance(image, nib.Nifti1Pair):
+        raise InputError(
+            f"{name}: an Analyze image, whose header does not say which way its axes point; "
+            "convert it to NIfTI with the right orientation."
+        )
+
+
+def _kind(image: nib.spatialimages.SpatialImage) -> str | None:
+    """What the voxels are, if they are no numbers."""
+    return {"c": "complex", "V": "RGB"}.get(image.get_data_dtype().kind)
+
+
+def _voxels(image: nib.spatialimages.SpatialImage, exact: bool) -> np.ndarray:
+    """The voxels; float32 if they are rescaled and need not be exact."""
+    stored = image.dataobj
+    scaled = nib.is_proxy(stored) and (stored.slope, stored.inter) != (1, 0)
+    if scaled and not exact:
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    return np.asanyarray(stored)
 
 
 def check_voxels(path: Path, image: nib.Nifti1Pair) -> None:
@@ -134,11 +184,15 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
         raise InputError(
             f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
         )
-    if header["qform_code"] <= 0:
+    _warn_without_place(image, path)
+
+
+def _warn_without_place(image: nib.Nifti1Pair, name: str | Path) -> None:
+    if max(image.header["sform_code"], image.header["qform_code"]) <= 0:
         warnings.warn(
-            f"{path}: the header has no orientation (sform and qform codes are 0); "
+            f"{name}: the header has no orientation (sform and qform codes are 0); "
             f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

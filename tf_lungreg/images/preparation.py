@@ -12,15 +12,14 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import Frame
-from tf_lungreg.images.reading import Volume
+from tf_lungreg.images.geometry import NUDGE, Frame, within
+from tf_lungreg.images.image import Image
 
 Window = Union[str, Sequence[float]]
 
 HOUNSFIELD_WINDOW = (-1000.0, 300.0)
 PAPER_WINDOW = (0.0, 1300.0)
 
-_NUDGE = 1e-6  # voxels
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 
 
@@ -79,7 +78,7 @@ def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def resample(
-    volume: Volume, frame: Frame, order: int = 3, outside: str | float = "border"
+    volume: Image, frame: Frame, order: int = 3, outside: str | float = "border"
 ) -> np.ndarray:
     """Samples a volume at the voxels of another grid, at the same world positions.
 
@@ -108,20 +107,20 @@ def resample(
     # Grids that share a spacing put target voxels midway between two source voxels, where rounding
     # errors would choose one at random, or at the very edge: always the next one, as in ITK.
     nudged = to_source.copy()
-    nudged[:3, 3] += _NUDGE
+    nudged[:3, 3] += NUDGE
     if volume.data.dtype == bool:
-        inside = _inside(nudged, frame.shape, volume.frame.shape)
+        inside = _inside(to_source, frame.shape, volume.frame.shape)
         return inside & _sample(volume.data.view(np.uint8), nudged, frame.shape, 0).view(bool)
     data = volume.data.astype(np.float32, copy=False)
     if order > 0:
         data = _smooth(data, to_source)
     out = _sample(data, to_source if order else nudged, frame.shape, order)
     if outside != "border":
-        out[~_inside(nudged, frame.shape, volume.frame.shape)] = outside
+        out[~_inside(to_source, frame.shape, volume.frame.shape)] = outside
     return out
 
 
-def to_network(volume: Volume, frame: Frame, window: Window = "auto") -> np.ndarray:
+def to_network(volume: Image, frame: Frame, window: Window = "auto") -> np.ndarray:
     """The image that the network sees: windowed by its own intensities, resampled, in [0, 1].
 
     Args:
@@ -135,13 +134,13 @@ def to_network(volume: Volume, frame: Frame, window: Window = "auto") -> np.ndar
     Raises:
         InputError: see :func:`window_limits`.
     """
-    limits = window_limits(volume.data, window, volume.path)
-    windowed = Volume(apply_window(volume.data, limits), volume.frame, volume.path)
+    limits = window_limits(volume.data, window, volume.name)
+    windowed = Image(apply_window(volume.data, limits), volume.frame, volume.name)
     out = resample(windowed, frame)
     return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 
 
-def mask_to_network(mask: Volume, frame: Frame) -> np.ndarray:
+def mask_to_network(mask: Image, frame: Frame) -> np.ndarray:
     """The mask on the network's grid by the nearest voxel: (D, H, W) of ``frame``, bool."""
     return resample(mask, frame, order=0)
 
@@ -196,5 +195,5 @@ def _inside(to_source: np.ndarray, shape, source_shape) -> np.ndarray:
     inside = np.ones(tuple(shape), dtype=bool)
     for row, length in zip(to_source[:3], source_shape):
         position = sum((weight * step for weight, step in zip(row, steps)), row[3])
-        inside &= (position >= -0.5) & (position < length - 0.5)
+        inside &= within(position, length)
     return inside

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -12,13 +14,13 @@ import tensorflow as tf
 from tf_lungreg import ops
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.memory import check_memory
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import Window, to_network
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.inference.forward import register_arrays
 from tf_lungreg.parallel import at_once
-from tf_lungreg.transforms.world import WorldTransform, world_transform
+from tf_lungreg.transforms.composed import ComposedTransform, composed_transform
 
 # Bytes a voxel of the grid, of a pass as a whole, measured (docs/benchmarks.md, Growth): of the
 # paper's network, and of the smallest one, which bounds all others from below.
@@ -26,6 +28,29 @@ _BYTES_OF_PASS = {"paper": 3400}
 _BYTES_OF_SMALLEST = 150
 
 NO_MODEL = "none"  # in place of a model: the identity, to be refined
+
+
+class RegistrationModel(Protocol):
+    """What registers two arrays: an exported model, one on a server, one in slabs.
+
+    Attributes:
+        path: where it is: a folder, or an address.
+        card: its model card, whose ``settings`` have ``spacing`` and ``anchor``.
+    """
+
+    @property
+    def path(self) -> Path | str:
+        """Where it is."""
+        ...
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Its model card."""
+        ...
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """``warped``, ``grid``, ``affine``, ``spatial_gradients`` of ``moving`` and ``fixed``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +70,14 @@ class NetworkPass:
     moving: np.ndarray
     warped: np.ndarray
     spatial_gradients: np.ndarray
-    transform: WorldTransform
+    transform: ComposedTransform
     spacing: list[float]
 
 
 def run_network(
-    model: ExportedModel,
-    fixed: Volume,
-    moving: Volume,
+    model: RegistrationModel,
+    fixed: Image,
+    moving: Image,
     window: Window = "auto",
     init: str = "center",
     whole: bool = True,
@@ -81,7 +106,7 @@ def run_network(
         margin=settings.get("margin", 0),
         voxels=settings.get("voxels"),
     )
-    _check_room(model, frames[0], fixed.path, whole)
+    _check_room(model, frames[0], fixed.name, whole)
     seen = at_once(
         lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
     )
@@ -93,12 +118,12 @@ def run_network(
         moving=seen[1],
         warped=outputs["warped"][0, ..., 0].numpy(),
         spatial_gradients=gradients[0].numpy(),
-        transform=world_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
+        transform=composed_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
         spacing=frames[0].spacing.round(6).tolist(),
     )
 
 
-def _check_room(model, frame: Frame, name: str, whole: bool) -> None:
+def _check_room(model: RegistrationModel, frame: Frame, name: str, whole: bool) -> None:
     """Refuses a grid that the memory cannot hold: a header may state any size in mm."""
     needed = _BYTES_OF_SMALLEST
     here = isinstance(model, ExportedModel) and not tf.config.list_physical_devices("GPU")

@@ -9,32 +9,33 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
-from tf_lungreg.files import check_folder, check_new_folder
-from tf_lungreg.images.reading import stem
+from tf_lungreg.files import FolderInUseError, check_folder, check_new_folder, locked, sharing
+from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL
-from tf_lungreg.inference.slab_model import check_memory
-from tf_lungreg.many_pairs.record import METRICS, find_difference, model_record
+from tf_lungreg.many_pairs.record import decisive, find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
-from tf_lungreg.registration.inputs import PairFiles
-from tf_lungreg.registration.pipeline import check_refine, register
-from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.registration.inputs import PairInputs
+from tf_lungreg.registration.metrics_file import METRICS
+from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, on most file systems
 
-_COLUMNS = tuple(PairFiles.__dataclass_fields__)
+_COLUMNS = tuple(PairInputs.__dataclass_fields__)
 
 
-def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
+def read_pairs(path: str | os.PathLike) -> dict[str, PairInputs]:
     """Reads ``fixed,moving[,fixed_mask,moving_mask,fixed_landmarks,moving_landmarks,name]``.
 
     Paths are relative to the table's folder. A pair without a name is called
@@ -58,7 +59,7 @@ def read_pairs(path: str | os.PathLike) -> dict[str, PairFiles]:
                 f"{path}: the pair's name {name!r} appears twice or is no folder's name; "
                 "give each pair one of its own in the column 'name'."
             )
-        pairs[name] = PairFiles(**{c: str(path.parent / cell) for c, cell in cells.items()})
+        pairs[name] = PairInputs(**{c: str(path.parent / cell) for c, cell in cells.items()})
     return pairs
 
 
@@ -69,13 +70,13 @@ def _is_folder_name(name: str) -> bool:
 
 
 def register_pairs(
-    pairs: Mapping[str, PairFiles],
+    pairs: Mapping[str, PairInputs],
     out: str | os.PathLike,
     model: str | os.PathLike | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     itk_transform: bool = False,
-    **settings,
+    settings: RegistrationSettings | None = None,
 ) -> dict[str, str]:
     """Registers each pair into ``out/<name>`` and writes ``out/summary.csv`` after each.
 
@@ -90,26 +91,31 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine``, ``memory`` and
-            ``nifti_frame`` of :func:`~tf_lungreg.registration.pipeline.register`.
+        settings: of each registration.
 
     Returns:
         The names of the pairs that failed, and why.
 
     Raises:
-        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``refine`` or
-            ``memory`` is no such number, ``out`` cannot be written, or it holds a pair that was
-            registered with other settings, another model or other files.
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``out`` cannot be
+            written, it holds a pair that was registered with other settings, another model or
+            other files, or another command registers there with other settings.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
     out = Path(out)
-    check_refine(settings.get("refine", 0))
-    check_memory(settings.get("memory"))
+    settings = settings or RegistrationSettings()
     check_folder(out)
     model, record = _find_model(model, settings)
     task = _Task(model, record, itk_transform, overwrite, settings)
-    done, failed = ([], {}) if overwrite else _find_done(pairs, out, task)
+    with sharing(out, task.asked()):
+        return _register_all(pairs, out, task, jobs)
+
+
+def _register_all(
+    pairs: Mapping[str, PairInputs], out: Path, task: _Task, jobs: int
+) -> dict[str, str]:
+    done, failed = ([], {}) if task.overwrite else _find_done(pairs, out, task)
     if done:
         _log.info("%s: %d of %d pairs are done and skipped", out, len(done), len(pairs))
     waiting = {
@@ -129,9 +135,9 @@ def register_pairs(
     return progress.failed
 
 
-def _find_model(model, settings: Mapping) -> tuple[object, dict]:
+def _find_model(model, settings: RegistrationSettings) -> tuple[object, dict]:
     """What is passed to the workers, and its record."""
-    if settings.get("refine") and str(model) == NO_MODEL:
+    if settings.refine and str(model) == NO_MODEL:
         return NO_MODEL, {"model": NO_MODEL, "model_sha256": None}
     if model is None or isinstance(model, (str, os.PathLike)):
         model = str(find_model(default_model() if model is None else model))
@@ -139,7 +145,7 @@ def _find_model(model, settings: Mapping) -> tuple[object, dict]:
 
 
 def _find_done(
-    pairs: Mapping[str, PairFiles], out: Path, task: _Task
+    pairs: Mapping[str, PairInputs], out: Path, task: _Task
 ) -> tuple[list[str], dict[str, str]]:
     """The pairs whose results are there, and those whose files cannot be compared with them.
 
@@ -182,6 +188,10 @@ class _Progress:
             warnings.warn(f"{name}: {warning}", stacklevel=2)
         if problem:
             self.failed[name] = problem
+        elif outcome.elsewhere:
+            self._skipped += 1
+            _log.info("%s: skipped, another command is registering it", name)
+            return
         else:
             self._registered += 1
         ended = self._skipped + self._registered + len(self.failed)
@@ -218,10 +228,14 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How a pair ended: what was wrong with it, if anything, and what was warned of."""
+    """How a pair ended: what was wrong with it, if anything, and what was warned of.
+
+    Or it was not begun, because another command is registering it (``elsewhere``).
+    """
 
     problem: str | None
     warnings: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,17 +246,29 @@ class _Task:
     record: dict
     itk_transform: bool
     overwrite: bool
-    settings: dict
+    settings: RegistrationSettings
 
-    def __call__(self, pair: tuple[PairFiles, Path]) -> _Outcome:
+    def __call__(self, pair: tuple[PairInputs, Path]) -> _Outcome:
         """Registers a pair; whatever is wrong with it, the others go on."""
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("ignore")
             warnings.filterwarnings("always", category=UserWarning, module=r"tf_lungreg\b")
-            problem = self._problem(*pair)
+            try:
+                problem = self._problem(*pair)
+            except FolderInUseError:
+                return _Outcome(None, elsewhere=True)
         return _Outcome(problem, tuple(dict.fromkeys(str(each.message) for each in told)))
 
-    def check_done(self, files: PairFiles, folder: Path) -> None:
+    def asked(self) -> dict:
+        """What commands have to agree on that write to one folder at the same time."""
+        model = self.record["model_sha256"] or self.record["model"]
+        return {
+            **decisive(asdict(self.settings)),
+            "model": model,
+            "itk_transform": self.itk_transform,
+        }
+
+    def check_done(self, files: PairInputs, folder: Path) -> None:
         """Raises an InputError if the results in a folder are of something else than asked for."""
         asked = (self.record, self.settings, self.itk_transform)
         difference = find_difference(folder, files, *asked)
@@ -252,14 +278,18 @@ class _Task:
                 "--overwrite."
             )
 
-    def _problem(self, files: PairFiles, folder: Path) -> str | None:
+    def _problem(self, files: PairInputs, folder: Path) -> str | None:
         problem = _caught(self._register, files, folder)
         if problem and not self.overwrite and (folder / METRICS).exists():
             # Another command that writes to the same folder was faster.
             return _caught(self.check_done, files, folder)
         return problem
 
-    def _register(self, files: PairFiles, folder: Path) -> None:
+    def _register(self, files: PairInputs, folder: Path) -> None:
+        with locked(folder):
+            self._register_alone(files, folder)
+
+    def _register_alone(self, files: PairInputs, folder: Path) -> None:
         check_new_folder(folder, self.overwrite, FILES)
         named = isinstance(self.model, str) and self.model != NO_MODEL
         result = register(
@@ -269,18 +299,24 @@ class _Task:
             fixed_mask=files.fixed_mask,
             moving_mask=files.moving_mask,
             landmarks=(files.fixed_landmarks, files.moving_landmarks),
-            **self.settings,
+            settings=self.settings,
         )
-        result.save(folder, True, self.itk_transform, self.overwrite)
+        save_result(result, folder, True, self.itk_transform, self.overwrite)
 
 
 _load_model = functools.lru_cache(maxsize=1)(load_model)
 
 
-def _caught(function: Callable[[PairFiles, Path], None], *pair) -> str | None:
-    """The error that the function raises, in one line."""
+def _caught(function: Callable[[PairInputs, Path], None], *pair) -> str | None:
+    """The error that the function raises, in one line.
+
+    Raises:
+        FolderInUseError: another command is registering the pair.
+    """
     try:
         function(*pair)
+    except FolderInUseError:
+        raise
     except USER_ERRORS as error:
         return _one_line(error)
     except Exception as error:  # a defect; the other pairs go on

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import is_hounsfield
-from tf_lungreg.images.reading import Volume
 
 LUNG_BELOW = -400.0  # Hounsfield units
 AIR_BELOW = -940.0  # Hounsfield units, the mean of a part
@@ -16,7 +16,7 @@ SMALLEST_PART = 0.1  # of the largest
 _CLOSING_MM = 4.0
 
 
-def lung_mask(image: Volume) -> Volume:
+def lung_mask(image: Image) -> Image:
     """A mask of both lungs, trachea included, of a CT.
 
     The rule: voxels below -400 HU in connected parts (by faces) whose mean is at least -940 HU,
@@ -31,7 +31,7 @@ def lung_mask(image: Volume) -> Volume:
     """
     if not is_hounsfield(image.data):
         raise InputError(
-            f"{image.path}: lung masks are made for CT in Hounsfield units only; give a mask file."
+            f"{image.name}: lung masks are made for CT in Hounsfield units only; give a mask file."
         )
     labels, count = ndimage.label(image.data < LUNG_BELOW)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -40,12 +40,12 @@ def lung_mask(image: Volume) -> Volume:
     sizes[means < AIR_BELOW] = 0
     if not sizes.any():
         raise InputError(
-            f"{image.path}: no lung is found, no large part is between {AIR_BELOW:g} and "
+            f"{image.name}: no lung is found, no large part is between {AIR_BELOW:g} and "
             f"{LUNG_BELOW:g} HU; give a mask file."
         )
     mask = (sizes >= SMALLEST_PART * sizes.max())[labels] & (labels > 0)
     del labels
-    return Volume(_close(mask, image.frame.spacing), image.frame, image.path)
+    return Image(_close(mask, image.frame.spacing), image.frame, image.name)
 
 
 def _close(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:

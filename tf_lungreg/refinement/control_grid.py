@@ -9,7 +9,7 @@ from scipy import ndimage
 from tf_lungreg import ops
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.sampling import world_points
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform import Transform
 
 ANCHOR = "ends"  # the ends of the lines lie outside the image, by the margin
 _LARGEST = 0.9  # of |Φ - 1| at the start, where the logits still have gradients
@@ -43,13 +43,13 @@ class ControlGrid:
             for sizes in zip(image.shape, self.frame.shape, self.step, self._outside)
         ]
 
-    def start(self, displacement: DisplacementField, translation: np.ndarray) -> np.ndarray:
+    def start(self, displacement: Transform, translation: np.ndarray) -> np.ndarray:
         """The logits whose field is nearest to a displacement in the world, less a translation.
 
         Within the margin each component fades out along its own axis, since the ends stay.
         """
         points = world_points(self.frame, slice(0, self.frame.shape[0]))
-        world = displacement.at(points) - translation
+        world = displacement.displacement(points) - translation
         steps = world @ np.linalg.inv(self.frame.affine[:3, :3]).T
         gradients = []
         for axis in range(3):
@@ -60,12 +60,12 @@ class ControlGrid:
         gradients = np.clip(np.stack(gradients, axis=-1), -_LARGEST, _LARGEST)
         return np.log((1 + gradients) / (1 - gradients)).astype(np.float32)
 
-    def field(self, logits: np.ndarray, translation: np.ndarray) -> DisplacementField:
+    def field(self, logits: np.ndarray, translation: np.ndarray) -> Transform:
         """The displacement in the world on the image grid, with the initial translation."""
         steps = ops.displacement(control_points(tf.constant(logits)))[0]
         voxels = np.stack([part.numpy() for part in upsample(steps, self.matrices)], axis=-1)
         world = (voxels * self.step) @ self.image.affine[:3, :3].T + translation
-        return DisplacementField(world.astype(np.float32), self.image)
+        return Transform(world.astype(np.float32), self.image)
 
     def _fading(self, axis: int) -> np.ndarray:
         """1 over the image, down to 0 at the ends of the lines along an axis."""

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine, to_axis_codes
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window, apply_window, resample, window_limits
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.parallel import at_once
 
 VOXELS = 2_500_000  # of the finest level at most: what bounds memory and the time of a step
@@ -39,7 +39,7 @@ class LevelImages:
     moving_frame: Frame
 
 
-def prepare(volume: Volume, spacing: np.ndarray, window: Window) -> Volume:
+def prepare(volume: Image, spacing: np.ndarray, window: Window) -> Image:
     """The volume windowed to [0, 1], with no more voxels than the finest level can use.
 
     Args:
@@ -47,12 +47,12 @@ def prepare(volume: Volume, spacing: np.ndarray, window: Window) -> Volume:
         spacing: of the finest level, mm along D, H, W.
         window: see :func:`tf_lungreg.images.preparation.window_limits`.
     """
-    limits = window_limits(volume.data, window, volume.path)
-    seen = Volume(apply_window(volume.data, limits), volume.frame, volume.path)
+    limits = window_limits(volume.data, window, volume.name)
+    seen = Image(apply_window(volume.data, limits), volume.frame, volume.name)
     frame = _grid(volume.frame.affine, volume.frame.shape, spacing)
     if np.prod(frame.shape) > 0.8 * volume.data.size:  # nothing to gain
         return seen
-    return Volume(resample(seen, frame), frame, volume.path)
+    return Image(resample(seen, frame), frame, volume.name)
 
 
 def level_spacings(fixed: Frame, moving: Frame) -> list[np.ndarray]:
@@ -82,8 +82,8 @@ def world_spacing(frame: Frame) -> np.ndarray:
 
 
 def level_images(
-    fixed: Volume,
-    moving: Volume,
+    fixed: Image,
+    moving: Image,
     spacing: np.ndarray,
     affine: np.ndarray,
     translation: np.ndarray,
@@ -123,7 +123,7 @@ def _reach(frame: Frame, moving: Frame, translation: np.ndarray, pad: np.ndarray
     return low, high
 
 
-def _resample(volume: Volume, frame: Frame) -> np.ndarray:
+def _resample(volume: Image, frame: Frame) -> np.ndarray:
     out = resample(volume, frame)
     return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 

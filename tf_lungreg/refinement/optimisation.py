@@ -17,8 +17,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.images.sampling import Sampler, world_points
 from tf_lungreg.inference.network_pass import NetworkPass
 from tf_lungreg.refinement.adam import Adam
@@ -35,8 +35,8 @@ from tf_lungreg.refinement.loss import (
     window_matrices,
     windowed,
 )
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.world import WorldTransform, world_affine
+from tf_lungreg.transforms.composed import ComposedTransform, world_affine
+from tf_lungreg.transforms.transform import Transform
 
 CONTROL_STEP = 6.0  # mm from one control point to the next on the finest level, ...
 CONTROL_VOXELS = (2.0, 4.0)  # ... but at least and at most so many voxels
@@ -71,7 +71,7 @@ class Refinement:
 
 
 def refine(
-    seen: NetworkPass, fixed: Volume, moving: Volume, steps: int, window: Window = "auto"
+    seen: NetworkPass, fixed: Image, moving: Image, steps: int, window: Window = "auto"
 ) -> tuple[NetworkPass, Refinement]:
     """Improves a network's answer on the pair itself.
 
@@ -127,10 +127,10 @@ def plan_steps(steps: int, starts: int, levels: int) -> list[int]:
     return [max(1, count) for count in counts[:starts]] + counts[starts:]
 
 
-def _starts(network: WorldTransform) -> dict[str, WorldTransform]:
+def _starts(network: ComposedTransform) -> dict[str, ComposedTransform]:
     """The network's answer, and the initial translation alone where that is something else."""
     translation = network.translation
-    identity = WorldTransform(np.eye(4), DisplacementField.translation(translation), translation)
+    identity = ComposedTransform(np.eye(4), Transform.translation(translation), translation)
     moved = np.abs(network.deformation.data - translation).max() > 1e-3
     if not moved and np.allclose(network.affine, np.eye(4)):
         return {"identity": identity}
@@ -149,7 +149,7 @@ def _progress(total: int) -> tqdm:
 class _State:
     """A transform, the loss of its level, the steps that led to it, and its Φ if that is new."""
 
-    transform: WorldTransform
+    transform: ComposedTransform
     loss: float
     steps: int
     spatial_gradients: np.ndarray | None = None
@@ -159,12 +159,12 @@ class _State:
 class _Course:
     """One pair on its way through the levels."""
 
-    pair: list[Volume]
+    pair: list[Image]
     translation: np.ndarray
     spacings: list[np.ndarray]
     bar: tqdm
 
-    def fit_affine(self, start: WorldTransform, steps: int) -> _State:
+    def fit_affine(self, start: ComposedTransform, steps: int) -> _State:
         """A on the coarsest level, with N as it is."""
         images, control, logits = self._begin(start, 0)
         pair, identity = PairLoss(images, control), np.eye(3, 4, dtype=np.float32)
@@ -174,7 +174,7 @@ class _Course:
         affine = np.linalg.solve(world_affine(inverse, images.frame), start.affine)
         return _State(dataclasses.replace(start, affine=affine), loss, taken)
 
-    def descend(self, start: WorldTransform, level: int, steps: int) -> _State:
+    def descend(self, start: ComposedTransform, level: int, steps: int) -> _State:
         """Φ on one level, with A as it is."""
         images, control, logits = self._begin(start, level)
         pair = PairLoss(images, control)
@@ -184,14 +184,14 @@ class _Course:
         gradients = spatial_gradients(tf.constant(logits)).numpy()
         return _State(dataclasses.replace(start, deformation=field), loss, taken, gradients)
 
-    def _begin(self, start: WorldTransform, level: int):
+    def _begin(self, start: ComposedTransform, level: int):
         """The level's images and control grid for a transform, and its logits there."""
         images, spacing = self._images(start.affine, level), self.spacings[level]
         step = np.maximum(1, self._control_voxels * spacing.min() / spacing)
         control = ControlGrid(images.frame, step, self._margin)
         return images, control, control.start(start.deformation, start.translation)
 
-    def image_terms(self, *transforms: WorldTransform) -> list[float]:
+    def image_terms(self, *transforms: ComposedTransform) -> list[float]:
         """``1 - NCC²`` on the fixed image's grid, on the last level but one."""
         images = self._images(np.eye(4), max(0, len(self.spacings) - 2))
         sampler, windows = Sampler(images.moving), window_matrices(images.frame.shape)
@@ -230,9 +230,11 @@ class _Course:
         return least, best, step
 
 
-def _warp(sampler: Sampler, transform: WorldTransform, frame: Frame, moving: Frame) -> np.ndarray:
+def _warp(
+    sampler: Sampler, transform: ComposedTransform, frame: Frame, moving: Frame
+) -> np.ndarray:
     """The moving image on a grid of the fixed one, the border continued."""
-    points = world_points(frame, slice(0, frame.shape[0])) + transform.displacement(frame).data
+    points = world_points(frame, slice(0, frame.shape[0])) + transform.on(frame).data
     return sampler(apply_affine(np.linalg.inv(moving.affine), points))
 
 

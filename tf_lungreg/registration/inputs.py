@@ -1,4 +1,4 @@
-"""The files of one pair: checked by their headers first, then read."""
+"""The inputs of one registration: checked by their headers first, then read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 import math
 import os
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import check_name
-from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import AnyImage, Image, as_image, to_mask
 from tf_lungreg.images.memory import check_memory
-from tf_lungreg.images.reading import Volume, load_header, load_mask, load_volume
 from tf_lungreg.images.sampling import is_inside
 from tf_lungreg.quality.lung_mask import lung_mask
 from tf_lungreg.tables.landmarks import match_landmarks, read_landmarks
@@ -25,150 +25,167 @@ _BYTES_FIXED, _BYTES_MOVING = 40, 8
 
 
 @dataclass(frozen=True)
-class PairFiles:
+class PairInputs:
     """What is registered, and what the result is measured with; only the images are needed.
 
     Attributes:
-        fixed: image, or a folder with one DICOM series.
+        fixed: a file, a folder with one DICOM series, or an image in memory.
         moving: the same.
-        fixed_mask: lungs, on the fixed image's grid.
+        fixed_mask: lungs, on the fixed image's grid; given like an image.
         moving_mask: lungs, on the moving image's grid.
         fixed_landmarks: table ``name,x,y,z`` in mm, or points that 3D Slicer saved.
         moving_landmarks: the same names in the moving image.
     """
 
-    fixed: str | os.PathLike
-    moving: str | os.PathLike
-    fixed_mask: str | os.PathLike | None = None
-    moving_mask: str | os.PathLike | None = None
+    fixed: AnyImage
+    moving: AnyImage
+    fixed_mask: AnyImage | None = None
+    moving_mask: AnyImage | None = None
     fixed_landmarks: str | os.PathLike | None = None
     moving_landmarks: str | os.PathLike | None = None
 
-    def given(self) -> dict[str, str | os.PathLike]:
-        """The files that there are, by name."""
-        return {name: path for name, path in asdict(self).items() if path is not None}
+    def given(self) -> dict[str, AnyImage]:
+        """The inputs that are given, by name; both images always."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        images = ("fixed", "moving")
+        return {n: value for n, value in values.items() if n in images or value is not None}
 
-    def check(self, coordinates: str = "ras", nifti_frame: str = "sform") -> None:
+    def open(self, coordinates: str = "ras", nifti_frame: str = "sform") -> Pair:
         """Reads headers and tables, to find most mistakes before anything slow.
 
         Warns of landmarks outside their image.
 
         Args:
             coordinates: of the landmark tables, ``"ras"`` or ``"lps"``.
-            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
+            nifti_frame: see :meth:`tf_lungreg.images.image.Image.read`.
 
         Raises:
-            MissingFileError, InputError: a file cannot be used, landmarks are given for one image
+            MissingFileError, InputError: an input cannot be used, landmarks are given for one image
                 only, or the images do not overlap or are too large for the memory.
         """
-        for name, path in self.given().items():
-            if not os.fspath(path):
-                raise InputError(f"{name}: the file's name is empty.")
-            check_name(path)
-            for entry in os.scandir(path) if os.path.isdir(path) else ():  # of a DICOM series
-                check_name(entry.path)
+        given = self.given()
+        for name, value in given.items():
+            _check_file_name(name, value)
         if (self.fixed_landmarks is None) != (self.moving_landmarks is None):
             raise InputError("landmarks: the tables of both images are needed, or none.")
-        files = self.given()
-        images = {name: path for name, path in files.items() if "landmarks" not in name}
-        frames = {n: load_header(path, nifti_frame=nifti_frame) for n, path in images.items()}
-        _check_overlap(self, frames["fixed"], frames["moving"])
-        _check_room(self, frames["fixed"], frames["moving"])
-        landmarks = self.read_landmarks(coordinates)
+        images = {n: value for n, value in given.items() if not n.endswith("landmarks")}
+        opened = {n: as_image(value, n, nifti_frame) for n, value in images.items()}
+        landmarks = None
+        if self.fixed_landmarks is not None:
+            tables = (self.fixed_landmarks, self.moving_landmarks)
+            landmarks = match_landmarks(*(read_landmarks(each, coordinates) for each in tables))[1:]
+        pair = Pair(**opened, landmarks=landmarks)
+        _check_overlap(pair.fixed, pair.moving)
+        _check_room(pair.fixed, pair.moving)
         if landmarks is not None:
-            self._warn_of_outside(landmarks, frames, coordinates)
+            self._warn_of_outside(pair, coordinates)
+        return pair
 
-    def read_images(self, nifti_frame: str = "sform") -> tuple[Volume, Volume]:
-        """The fixed and the moving image, in the order of the files' axes.
-
-        Args:
-            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
-        """
-        return tuple(
-            load_volume(path, axis_codes=None, nifti_frame=nifti_frame)
-            for path in (self.fixed, self.moving)
-        )
-
-    def read_masks(
-        self, images: tuple[Volume, Volume], automatic: bool, nifti_frame: str = "sform"
-    ) -> tuple[Volume | None, Volume | None]:
-        """The masks of both images.
-
-        Args:
-            images: of :meth:`read_images`.
-            automatic: make the masks that are not given.
-            nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
-        """
-
-        def read(path, image):
-            if path is not None:
-                return load_mask(path, like=image, nifti_frame=nifti_frame)
-            return lung_mask(image) if automatic else None
-
-        fixed, moving = images
-        return read(self.fixed_mask, fixed), read(self.moving_mask, moving)
-
-    def read_landmarks(self, coordinates: str = "ras") -> tuple[np.ndarray, np.ndarray] | None:
-        """Corresponding points of the fixed and the moving image, (N, 3) each, RAS mm.
-
-        Args:
-            coordinates: of the tables, ``"ras"`` or ``"lps"``.
-        """
-        if self.fixed_landmarks is None:
-            return None
-        paths = self.fixed_landmarks, self.moving_landmarks
-        return match_landmarks(*(read_landmarks(path, coordinates) for path in paths))[1:]
-
-    def _warn_of_outside(self, landmarks, frames: dict[str, Frame], coordinates: str) -> None:
-        for role, points in zip(("fixed", "moving"), landmarks):
-            outside = count_outside(points, frames[role])
+    def _warn_of_outside(self, pair: Pair, coordinates: str) -> None:
+        for role, outside in pair.landmarks_outside().items():
             if outside:
                 warnings.warn(
-                    f"{getattr(self, f'{role}_landmarks')}: {outside} of {len(points)} landmarks "
-                    f"lie outside {getattr(self, role)}. Tables are read as {coordinates.upper()} "
-                    "mm; --coordinates chooses ras or lps, and voxel indices must be converted.",
+                    f"{getattr(self, f'{role}_landmarks')}: {outside} of {len(pair.landmarks[0])} "
+                    f"landmarks lie outside {getattr(pair, role).name}. Tables are read as "
+                    f"{coordinates.upper()} mm; --coordinates chooses ras or lps, and voxel "
+                    "indices must be converted.",
                     stacklevel=4,
                 )
 
     def record(self) -> dict[str, dict[str, str]]:
-        """Path and SHA-256 of each file; of a folder, that of its files in order."""
+        """Name and SHA-256 of each input: of a file, of a folder's files in order, or of voxels."""
+        return {name: _record(name, value) for name, value in self.given().items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The inputs of a registration, opened; images are read when their voxels are asked for.
+
+    Attributes:
+        fixed: the fixed image, in its own order of axes.
+        moving: the moving image, in its own order of axes.
+        fixed_mask: on the fixed image's grid, or None.
+        moving_mask: on the moving image's grid, or None.
+        landmarks: corresponding points of both images, (N, 3) each, RAS mm, or None.
+    """
+
+    fixed: Image
+    moving: Image
+    fixed_mask: Image | None = None
+    moving_mask: Image | None = None
+    landmarks: tuple[np.ndarray, np.ndarray] | None = None
+
+    def read_masks(self, automatic: bool) -> tuple[Image | None, Image | None]:
+        """The masks of both images, as bool, in the order of the images' axes.
+
+        Args:
+            automatic: make the masks that are not given.
+
+        Raises:
+            InputError: a mask is empty or on another grid than its image.
+        """
+
+        def read(mask: Image | None, image: Image) -> Image | None:
+            if mask is not None:
+                return to_mask(mask, like=image)
+            return lung_mask(image) if automatic else None
+
+        return read(self.fixed_mask, self.fixed), read(self.moving_mask, self.moving)
+
+    def landmarks_outside(self) -> dict[str, int]:
+        """How many landmarks lie outside each image's voxels, by role."""
+        if self.landmarks is None:
+            return {}
         return {
-            name: {"path": os.fspath(path), "sha256": _checksum(Path(path))}
-            for name, path in self.given().items()
+            "fixed": _count_outside(self.landmarks[0], self.fixed.frame),
+            "moving": _count_outside(self.landmarks[1], self.moving.frame),
         }
 
 
-def _check_overlap(files: PairFiles, fixed: Frame, moving: Frame) -> None:
+def _check_file_name(name: str, value: AnyImage) -> None:
+    """Refuses names that readers cannot open, those of a DICOM series' files among them."""
+    if not isinstance(value, (str, os.PathLike)):
+        return
+    if not os.fspath(value):
+        raise InputError(f"{name}: the file's name is empty.")
+    check_name(value)
+    for entry in os.scandir(value) if os.path.isdir(value) else ():
+        check_name(entry.path)
+
+
+def _record(name: str, value: AnyImage) -> dict[str, str]:
+    if isinstance(value, (str, os.PathLike)):
+        return {"path": os.fspath(value), "sha256": _checksum(Path(value))}
+    image = as_image(value, name)
+    digest = hashlib.sha256(np.ascontiguousarray(image.data))
+    digest.update(image.affine)
+    return {"path": image.name, "sha256": digest.hexdigest()}
+
+
+def _check_overlap(fixed: Image, moving: Image) -> None:
     """Refuses images whose boxes in the world have nothing in common."""
-    (low, high), (other_low, other_high) = _world_box(fixed), _world_box(moving)
+    (low, high), (other_low, other_high) = _world_box(fixed.frame), _world_box(moving.frame)
     if (np.minimum(high, other_high) <= np.maximum(low, other_low)).any():
-        centers = " and ".join(str(frame.center.round(1).tolist()) for frame in (fixed, moving))
+        centers = " and ".join(str(i.frame.center.round(1).tolist()) for i in (fixed, moving))
         raise InputError(
-            f"{files.fixed} and {files.moving}: the images do not overlap in world space (their "
+            f"{fixed.name} and {moving.name}: the images do not overlap in world space (their "
             f"centres are at {centers} mm); two images of one patient are needed, with right "
             "positions in their headers."
         )
 
 
-def count_outside(points: np.ndarray, frame: Frame) -> int:
-    """How many points lie outside an image's voxels.
-
-    Args:
-        points: (N, 3), RAS mm.
-        frame: the image's grid.
-    """
-    voxels = apply_affine(np.linalg.inv(frame.affine), points)
-    return int(np.count_nonzero(~is_inside(voxels.T, frame.shape)))
-
-
-def _check_room(files: PairFiles, fixed: Frame, moving: Frame) -> None:
+def _check_room(fixed: Image, moving: Image) -> None:
     """Refuses images whose results would not fit into the memory."""
-    sizes = " and ".join(" x ".join(map(str, frame.shape)) for frame in (fixed, moving))
+    sizes = " and ".join(" x ".join(map(str, image.shape)) for image in (fixed, moving))
     check_memory(
-        f"{files.fixed} and {files.moving}: images of {sizes} voxels",
+        f"{fixed.name} and {moving.name}: images of {sizes} voxels",
         _BYTES_FIXED * math.prod(fixed.shape) + _BYTES_MOVING * math.prod(moving.shape),
         "crop the images, or sample them on larger voxels",
     )
+
+
+def _count_outside(points: np.ndarray, frame: Frame) -> int:
+    return int(np.count_nonzero(~is_inside(points, frame)))
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from tf_lungreg.files import write_text
-from tf_lungreg.quality.verdict import quality_line
+from tf_lungreg.refinement.optimisation import Refinement
+from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.registration.settings import RegistrationSettings
 from tf_lungreg.reporting.figures import jacobian_figure, overlay, registration_figure
 from tf_lungreg.reporting.pages import figure_source, pixels_source, render
 from tf_lungreg.reporting.views import PlaneView, plane_views
 
-if TYPE_CHECKING:  # which imports this module
-    from tf_lungreg.registration.result import RegistrationResult
 
-
-def write_registration_report(path: str | Path, result: RegistrationResult) -> None:
+def write_report(path: str | Path, result: RegistrationResult) -> None:
     """Writes the page: verdict, numbers, before against after, Figure 2, volume change.
 
     Args:
         path: the page, replaced where it exists.
-        result: of a registration, with its metrics.
+        result: of a registration.
     """
-    views, metrics = plane_views(result), result.metrics
-    recorded = ("settings", "refinement", "model", "inputs", "seconds", "software")
-    record = {name: metrics[name] for name in recorded if metrics.get(name) is not None}
-    quantiles = metrics["jacobian_quantiles"]
+    views, measures = result_views(result), result.measures
+    record = {"settings": asdict(result.settings), **asdict(result.provenance)}
+    quantiles = measures.jacobian_quantiles
     values = {
-        "lead": f"{Path(result.moving.path).name} (moving) to "
-        f"{Path(result.fixed.path).name} (fixed)",
-        "verdict": metrics["quality"],
-        "quality_line": quality_line(metrics),
-        "start": _start(metrics),
-        "stages": _stages(metrics),
-        "properties": _properties(metrics),
-        "refinement": _refinement(metrics),
+        "lead": f"{Path(result.moving.name).name} (moving) to "
+        f"{Path(result.fixed.name).name} (fixed)",
+        "verdict": result.quality.verdict,
+        "quality_line": str(result.quality),
+        "start": _start(result.settings),
+        "stages": _stages(measures.given()),
+        "properties": _properties(result),
+        "refinement": _refinement(result.provenance.refinement),
         "planes": [_plane(view) for view in views],
         "volume_change": figure_source(_volume_change(views)),
         "shares": ["", *(f"{100 * float(share):g} %" for share in quantiles)],
         "quantiles": [
-            f"Quantiles in the {metrics['jacobian_region']}",
+            f"Quantiles in the {measures.jacobian_region}",
             *(f"{value:.2f}" for value in quantiles.values()),
         ],
         "record": json.dumps(record, indent=2),
@@ -50,12 +49,29 @@ def write_registration_report(path: str | Path, result: RegistrationResult) -> N
     write_text(path, render("registration", **values))
 
 
-def _stages(metrics: dict) -> list[tuple[str, ...]]:
+def result_views(result: RegistrationResult) -> list[PlaneView]:
+    """Slices of a result in three planes.
+
+    Args:
+        result: of a registration.
+    """
+    return plane_views(
+        result.fixed,
+        result.moving,
+        result.displacement,
+        result.jacobian,
+        result.parts.translation,
+        result.settings.window,
+        result.lung,
+    )
+
+
+def _stages(measures: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of what is measured at each stage."""
     stages = ("world", "before", "after")
 
     def row(title, pattern, form):
-        values = [metrics.get(pattern.format(stage)) for stage in stages]
+        values = [measures.get(pattern.format(stage)) for stage in stages]
         return (title, *("" if v is None else form.format(v) for v in values))
 
     rows = [
@@ -69,40 +85,41 @@ def _stages(metrics: dict) -> list[tuple[str, ...]]:
     return [r for r in rows if any(r[1:])]
 
 
-def _properties(metrics: dict) -> list[tuple[str, str]]:
-    """Rows of what is measured of the transform."""
+def _properties(result: RegistrationResult) -> list[tuple[str, str]]:
+    """Rows of the measures of the transform."""
+    measures = result.measures
+    folds = (("lung", measures.folds_lung), ("volume", measures.folds_volume))
     rows = [
-        ("Folded voxels in the " + where, f"{100 * metrics['folds_' + where]:.4f} %")
-        for where in ("lung", "volume")
-        if f"folds_{where}" in metrics
+        (f"Folded voxels in the {where}", f"{100 * share:.4f} %")
+        for where, share in folds
+        if share is not None
     ]
     return [
         *rows,
-        ("Fixed image within the moving one", f"{100 * metrics['overlap']:.1f} %"),
-        ("Spatial gradients at their limits", f"{100 * metrics['saturated']:.2f} %"),
-        ("Time without writing", f"{sum(metrics['seconds'].values()):.1f} s"),
+        ("Fixed image within the moving one", f"{100 * measures.overlap:.1f} %"),
+        ("Spatial gradients at their limits", f"{100 * measures.saturated:.2f} %"),
+        ("Time without writing", f"{sum(result.provenance.seconds.values()):.1f} s"),
     ]
 
 
-def _refinement(metrics: dict) -> list[tuple[str, str]]:
+def _refinement(record: Refinement | None) -> list[tuple[str, str]]:
     """Rows of what became of ``--refine``; none where it was not asked for."""
-    record = metrics.get("refinement")
     if record is None:
         return []
-    begun = {"network": "the network's answer", "identity": "the identity"}[record["begun_from"]]
-    kept = "the refined transform" if record["kept"] else "the network's answer, which is better"
-    term = "{image_term_before:.4f} before, {image_term_after:.4f} after"
+    begun = {"network": "the network's answer", "identity": "the identity"}[record.begun_from]
+    kept = "the refined transform" if record.kept else "the network's answer, which is better"
+    term = f"{record.image_term_before:.4f} before, {record.image_term_after:.4f} after"
     return [
-        ("Steps of refinement", f"{record['steps']} on {len(record['levels'])} levels"),
+        ("Steps of refinement", f"{record.steps} on {len(record.levels)} levels"),
         ("It began from", begun),
-        ("Its image term, 1 − NCC²", term.format(**record)),
+        ("Its image term, 1 − NCC²", term),
         ("What was kept", kept),
     ]
 
 
-def _start(metrics: dict) -> str:
+def _start(settings: RegistrationSettings) -> str:
     """Where the moving image lay when the network saw it."""
-    return {"center": "centres aligned", "world": "before"}[metrics["settings"]["init"]]
+    return {"center": "centres aligned", "world": "before"}[settings.init]
 
 
 def _plane(view: PlaneView) -> dict[str, object]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tf_lungreg.files import replacing_folder, write_json
-from tf_lungreg.images.reading import Volume, save_volume
+from tf_lungreg.files import replacing_folder
 from tf_lungreg.parallel import at_once
+from tf_lungreg.registration.metrics_file import METRICS, write_metrics
 from tf_lungreg.registration.result import RegistrationResult
-from tf_lungreg.reporting.registration_page import write_registration_report
+from tf_lungreg.reporting.registration_page import write_report
 from tf_lungreg.transforms.transform_files import (
     DISPLACEMENT,
     write_affine,
-    write_displacement,
-    write_itk_transform,
 )
 
 FILES = (
@@ -25,7 +23,7 @@ FILES = (
     "transform.h5",
     "jacobian.nii.gz",
     "report.html",
-    "metrics.json",  # last: its presence says that the folder is complete
+    METRICS,  # last: its presence says that the folder is complete
 )
 
 
@@ -52,20 +50,16 @@ def save_result(
         InputError: the folder exists, or holds other files.
     """
     with replacing_folder(folder, overwrite, FILES) as out:
-        deformation = result.transform.deformation_over(result.displacement.frame)
+        deformation = result.parts.deformation_over(result.displacement.frame)
         at_once(
-            lambda: write_displacement(out / DISPLACEMENT, result.displacement),
-            lambda: _save(out / "warped.nii.gz", result.warped),
-            lambda: _save(out / "jacobian.nii.gz", result.jacobian),
-            lambda: write_displacement(out / "deformation.nii.gz", deformation),
-            lambda: report and write_registration_report(out / "report.html", result),
+            lambda: result.displacement.save(out / DISPLACEMENT),
+            lambda: result.warped.save(out / "warped.nii.gz"),
+            lambda: result.jacobian.save(out / "jacobian.nii.gz"),
+            lambda: deformation.save(out / "deformation.nii.gz"),
+            lambda: report and write_report(out / "report.html", result),
         )
         write_affine(out / "affine.tfm", result.affine)
         if itk_transform:
-            write_itk_transform(out / "transform.h5", result.displacement)
-        write_json(out / "metrics.json", result.metrics)
+            result.displacement.save(out / "transform.h5")
+        write_metrics(out / METRICS, result)
     return Path(folder)
-
-
-def _save(path: Path, volume: Volume) -> None:
-    save_volume(path, volume.data, volume.frame)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from tf_lungreg.files import replacing
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window
-from tf_lungreg.images.reading import Volume
-from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.reporting.figures import registration_figure
 from tf_lungreg.reporting.views import plane_views
 from tf_lungreg.reproduction.pair_measures import Case
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.world import WorldTransform
+from tf_lungreg.transforms.transform import Transform
 
 
 def write_figure(
-    path: Path, title: str, field: DisplacementField, fixed: Case, moving: Case, window: Window
+    path: Path, title: str, field: Transform, fixed: Case, moving: Case, window: Window
 ) -> None:
     """Draws reference, moving, warped and difference, coronal, where there is most lung.
 
@@ -34,17 +30,9 @@ def write_figure(
         window: see :func:`tf_lungreg.images.preparation.window_limits`.
     """
     translation = moving.image.frame.center - fixed.image.frame.center
-    result = RegistrationResult(
-        fixed=fixed.image,
-        moving=moving.image,
-        warped=field.apply(moving.image),
-        displacement=field,
-        transform=WorldTransform(np.eye(4), field, translation),
-        jacobian=Volume(field.jacobian(), field.frame, fixed.image.path),
-        metrics={"settings": {"window": window}},
-        lung=fixed.mask,
-    )
-    view = plane_views(result)[0]
+    jacobian = Image(field.jacobian(), field.frame, fixed.image.name)
+    pair = (fixed.image, moving.image)
+    view = plane_views(*pair, field, jacobian, translation, window, fixed.mask)[0]
     arrays = (view.fixed, view.before, view.after, view.grid)
     figure = registration_figure(*arrays, view.frame.spacing, index=0, sides=view.sides)
     figure.suptitle(title, parse_math=False)  # names may hold a $

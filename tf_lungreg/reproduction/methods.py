@@ -15,20 +15,20 @@ from tf_lungreg.environment import available_cores
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel, load_model, model_checksum
 from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import Window, to_network
-from tf_lungreg.images.reading import Volume
 from tf_lungreg.inference.network_pass import run_network
 from tf_lungreg.models import find_preset
 from tf_lungreg.refinement.optimisation import refine as refine_pass
 from tf_lungreg.reproduction.baselines import BASELINES, find_baseline
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.world import world_transform
+from tf_lungreg.transforms.composed import composed_transform
+from tf_lungreg.transforms.transform import Transform
 
 SLOW = tuple(name for name in BASELINES if name != "unregistered")
 MODEL_ROWS = ("linear-only", "proposed-no-affine", "proposed")
 
-Register = Callable[[Volume, Volume], "tuple[DisplacementField, float]"]
+Register = Callable[[Image, Image], "tuple[Transform, float]"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +118,13 @@ def _check_name(name: str, names: Sequence[str], models: Mapping) -> None:
 def _baseline_method(name: str, spacing: Sequence[float] | None, window: Window) -> Method:
     baseline = find_baseline(name)
 
-    def register(fixed: Volume, moving: Volume) -> tuple[DisplacementField, float]:
+    def register(fixed: Image, moving: Image) -> tuple[Transform, float]:
         step = baseline_spacing(fixed.frame) if spacing is None else tuple(spacing)
         frames = network_frame(fixed.frame, moving.frame, step)
         seen = [to_network(v, frame, window) for v, frame in zip((fixed, moving), frames)]
         result = baseline(*seen, step)
-        transform = world_transform(np.eye(3, 4), result.grid, *frames)
-        return transform.displacement(fixed.frame), float(result.seconds)
+        transform = composed_transform(np.eye(3, 4), result.grid, *frames)
+        return transform.on(fixed.frame), float(result.seconds)
 
     return Method(name, register, processor(), {"spacing": spacing and list(spacing)})
 
@@ -140,13 +140,13 @@ def _model_method(name: str, path: str | os.PathLike, window: Window, steps: int
     model = load_model(path)
     timed = _TimedModel(model)
 
-    def register(fixed: Volume, moving: Volume) -> tuple[DisplacementField, float]:
+    def register(fixed: Image, moving: Image) -> tuple[Transform, float]:
         seen, seconds = run_network(timed, fixed, moving, window), timed.seconds
         if steps:
             started = time.perf_counter()
             seen, _ = refine_pass(seen, fixed, moving, steps, window)
             seconds += time.perf_counter() - started
-        return seen.transform.displacement(fixed.frame), seconds
+        return seen.transform.on(fixed.frame), seconds
 
     identity = {"model": str(model.path), "sha256": model_checksum(model.card, model.weights)}
     if steps:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_lungreg.cohorts.cohort import Scan
-from tf_lungreg.images.geometry import apply_affine
-from tf_lungreg.images.reading import Volume, load_mask, load_volume
+from tf_lungreg.images.geometry import AXIS_CODES, apply_affine
+from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.quality.scores import (
     dice,
     folded_fraction,
@@ -24,8 +24,7 @@ from tf_lungreg.quality.scores import (
 from tf_lungreg.reproduction.selection import is_one_patient
 from tf_lungreg.tables.landmarks import match_landmarks, read_landmarks
 from tf_lungreg.tables.table import NOT_AVAILABLE
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.transform_files import read_displacement
+from tf_lungreg.transforms.transform import Transform
 
 LANDMARK_ERRORS = ("dx", "dy", "dz", "ds")
 MEASURES = (
@@ -47,8 +46,8 @@ class Case:
     """
 
     scan: Scan
-    image: Volume
-    mask: Volume | None
+    image: Image
+    mask: Image | None
     truth: Path | None
 
 
@@ -62,12 +61,12 @@ def read_case(scan: Scan, root: Path) -> Case:
     Raises:
         MissingFileError, InputError: a file cannot be used.
     """
-    image = load_volume(scan.image)
-    mask = None if scan.mask is None else load_mask(scan.mask, like=image)
+    image = Image.read(scan.image, AXIS_CODES)
+    mask = None if scan.mask is None else read_mask(scan.mask, like=image)
     return Case(scan, image, mask, root / scan.columns["truth"] if has_truth(scan) else None)
 
 
-def measure_pair(field: DisplacementField, fixed: Case, moving: Case) -> dict[str, float]:
+def measure_pair(field: Transform, fixed: Case, moving: Case) -> dict[str, float]:
     """The measures of ``MEASURES`` that the pair's files allow.
 
     Args:
@@ -88,7 +87,7 @@ def measure_pair(field: DisplacementField, fixed: Case, moving: Case) -> dict[st
         row["folds_lung"] = folded_fraction(jacobian, fixed.mask.data)
         row["std_log_jacobian"] = log_jacobian_deviation(jacobian, fixed.mask.data)
         if moving.mask is not None:
-            row.update(_overlap(fixed.mask, field.apply(moving.mask)))
+            row.update(_overlap(fixed.mask, field.warp(moving.mask)))
     if is_one_patient(fixed.scan, moving.scan):
         row.update(_landmarks(field, fixed.scan, moving.scan))
         row.update(_true_error(field, fixed))
@@ -127,7 +126,7 @@ def has_masks(scans: Sequence[Scan]) -> bool:
     return all(scan.mask is not None for scan in scans)
 
 
-def _overlap(fixed: Volume, warped: Volume) -> dict[str, float]:
+def _overlap(fixed: Image, warped: Image) -> dict[str, float]:
     row = {"dice": 100 * dice(fixed.data, warped.data)}
     if warped.data.any():
         distances = surface_distances(fixed.data, warped.data, fixed.frame.spacing)
@@ -136,7 +135,7 @@ def _overlap(fixed: Volume, warped: Volume) -> dict[str, float]:
     return row
 
 
-def _landmarks(field: DisplacementField, fixed: Scan, moving: Scan) -> dict[str, float]:
+def _landmarks(field: Transform, fixed: Scan, moving: Scan) -> dict[str, float]:
     if not has_landmarks((fixed, moving)):
         return {}
     tables = [read_landmarks(scan.landmarks) for scan in (fixed, moving)]
@@ -146,11 +145,15 @@ def _landmarks(field: DisplacementField, fixed: Scan, moving: Scan) -> dict[str,
     return {**means, "landmarks": len(errors)}
 
 
-def _true_error(field: DisplacementField, fixed: Case) -> dict[str, float]:
+def _true_error(field: Transform, fixed: Case) -> dict[str, float]:
     """Mean distance in mm, over the voxels of the lung, to where the truth puts them."""
     if fixed.mask is None or fixed.truth is None:
         return {}
-    truth = read_displacement(fixed.truth)
+    truth = Transform.read(fixed.truth)
     lung = fixed.mask.data
     points = apply_affine(fixed.image.frame.affine, np.argwhere(lung))
-    return {"tre_true": float(np.linalg.norm(field.data[lung] - truth.at(points), axis=-1).mean())}
+    return {
+        "tre_true": float(
+            np.linalg.norm(field.data[lung] - truth.displacement(points), axis=-1).mean()
+        )
+    }

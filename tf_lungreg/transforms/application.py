@@ -11,13 +11,14 @@ import numpy as np
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
 from tf_lungreg.images.geometry import Frame, apply_affine, ras_to_lps
+from tf_lungreg.images.image import Image
 from tf_lungreg.images.memory import check_memory
-from tf_lungreg.images.reading import check_image_name, load_header, load_volume, save_volume
+from tf_lungreg.images.opening import check_image_name
+from tf_lungreg.images.sampling import is_inside
 from tf_lungreg.tables.landmarks import read_landmark_rows, read_landmarks
 from tf_lungreg.tables.table import write_table
-from tf_lungreg.transforms.field import DisplacementField
-from tf_lungreg.transforms.inversion import invert_field, invert_points, warn_of_residual
-from tf_lungreg.transforms.transform_files import read_displacement
+from tf_lungreg.transforms.inversion import invert_points, warn_of_residual
+from tf_lungreg.transforms.transform import Transform
 
 _BYTES_OF_RESULT = 16  # a voxel: sampled, as the type that is stored, and as checks compare them
 _LABELS = 64  # distinct values that a label map may have
@@ -49,7 +50,7 @@ def apply_to_image(
         overwrite: whether ``out`` may be replaced.
         outside: the value of voxels that come from outside the image; by default 0 with
             ``"nearest"``, otherwise the image's smallest value.
-        nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`; of image, reference
+        nifti_frame: see :meth:`tf_lungreg.images.image.Image.read`; of image, reference
             and transform.
 
     Raises:
@@ -58,9 +59,9 @@ def apply_to_image(
     """
     check_image_name(out)
     check_new_file(out, overwrite)
-    grid = None if reference is None else load_header(reference, None, nifti_frame)
-    volume = load_volume(image, None, interpolation == "nearest", nifti_frame)
-    field = read_displacement(transform, nifti_frame)
+    grid = None if reference is None else Image.read(reference, nifti_frame=nifti_frame).frame
+    volume = Image.read(image, exact=interpolation == "nearest", nifti_frame=nifti_frame)
+    field = Transform.read(transform, nifti_frame)
     size = field.frame.shape if grid is None else grid.shape
     check_memory(
         f"{transform if reference is None else reference}: a result of "
@@ -69,14 +70,14 @@ def apply_to_image(
         "choose a --reference of larger voxels",
     )
     if inverse:
-        field = invert_field(field, field.frame if grid is None else grid)
+        field = field.inverse(field.frame if grid is None else grid)
         grid = None
     _check_reach(field, volume.frame, field.frame if grid is None else grid, image)
     if interpolation != "nearest":
         _warn_of_labels(volume.data, image)
-    warped = field.apply(volume, interpolation, grid, outside)
+    warped = field.warp(volume, interpolation, grid, outside)
     data = _as_labels(warped.data) if interpolation == "nearest" else warped.data
-    save_volume(out, data, warped.frame, overwrite)
+    Image(data, warped.frame).save(out, overwrite=overwrite)
 
 
 def apply_to_points(
@@ -108,7 +109,7 @@ def apply_to_points(
     rows = read_landmark_rows(points)
     given = np.array([landmarks[row.get("observer", "")][row["name"]] for row in rows])
     turn = {"ras": np.asarray, "lps": ras_to_lps}[coordinates]
-    field = read_displacement(transform)
+    field = Transform.read(transform)
     mapped = _map(field, given, inverse)
     _warn_of_outside(field.frame, mapped if inverse else given, points)
     for row, point in zip(rows, turn(mapped)):
@@ -116,7 +117,7 @@ def apply_to_points(
     write_table(out, rows, overwrite=overwrite)
 
 
-def _map(field: DisplacementField, points: np.ndarray, inverse: bool) -> np.ndarray:
+def _map(field: Transform, points: np.ndarray, inverse: bool) -> np.ndarray:
     if not inverse:
         return field.map_points(points)
     found, error = invert_points(field, points)
@@ -124,11 +125,11 @@ def _map(field: DisplacementField, points: np.ndarray, inverse: bool) -> np.ndar
     return found
 
 
-def _check_reach(field: DisplacementField, image: Frame, grid: Frame, name) -> None:
+def _check_reach(field: Transform, image: Frame, grid: Frame, name) -> None:
     """Refuses an image that none of the grid's points, some voxels apart, is led into."""
     axes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in grid.shape]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    if not _inside(image, field.map_points(apply_affine(grid.affine, points))).any():
+    if not is_inside(field.map_points(apply_affine(grid.affine, points)), image).any():
         raise InputError(
             f"{name}: the transform leads nowhere into this image, whose centre is at "
             f"{image.center.round(1).tolist()} mm; one of the space that it maps to is needed."
@@ -136,19 +137,13 @@ def _check_reach(field: DisplacementField, image: Frame, grid: Frame, name) -> N
 
 
 def _warn_of_outside(frame: Frame, fixed_points: np.ndarray, name) -> None:
-    outside = np.count_nonzero(~_inside(frame, fixed_points))
+    outside = np.count_nonzero(~is_inside(fixed_points, frame))
     if outside:
         warnings.warn(
             f"{name}: {outside} of {len(fixed_points)} points lie outside the transform's grid; "
             "they move as its border does.",
             stacklevel=3,
         )
-
-
-def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
-    """Which points (N, 3) lie within a grid's voxels, (N,)."""
-    voxels = apply_affine(np.linalg.inv(frame.affine), points)
-    return ((voxels >= -0.5) & (voxels <= np.array(frame.shape) - 0.5)).all(axis=-1)
 
 
 def _warn_of_labels(data: np.ndarray, name) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from typing import Protocol
 
 import numpy as np
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.sampling import slabs, thinned_points, world_points
-from tf_lungreg.transforms.field import DisplacementField
 
 WARNING = 0.1  # voxels of residual
 
@@ -18,7 +18,16 @@ _ITERATIONS = 200
 _SMALLEST_STEP = 1e-3
 
 
-def fit_affine(field: DisplacementField) -> np.ndarray:
+class PointMap(Protocol):
+    """T, on a grid of the fixed image's world."""
+
+    frame: Frame
+
+    def map_points(self, points: np.ndarray) -> np.ndarray:
+        """T at points (..., 3), RAS mm."""
+
+
+def fit_affine(field: PointMap) -> np.ndarray:
     """The affine map, (4, 4) RAS mm, nearest to T over the field's grid (least squares).
 
     Raises:
@@ -37,7 +46,7 @@ def fit_affine(field: DisplacementField) -> np.ndarray:
 
 
 def invert_points(
-    field: DisplacementField, points: np.ndarray, affine: np.ndarray | None = None
+    field: PointMap, points: np.ndarray, affine: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solves ``T(p) = q`` for p.
 
@@ -81,15 +90,15 @@ def invert_points(
     return found, error
 
 
-def invert_field(field: DisplacementField, frame: Frame) -> DisplacementField:
-    """``T⁻¹`` on a grid of the moving image's world; warns where it is not one to one.
+def inverse_displacement(field: PointMap, frame: Frame) -> np.ndarray:
+    """``T⁻¹(q) - q`` on a grid of the moving image's world; warns where T is not one to one.
 
     Args:
         field: T, fixed → moving.
         frame: grid of the result.
 
     Returns:
-        The displacement moving → fixed.
+        (D, H, W, 3) float32, RAS mm.
     """
     affine = fit_affine(field)
     out, errors = np.empty((*frame.shape, 3), np.float32), []
@@ -99,7 +108,7 @@ def invert_field(field: DisplacementField, frame: Frame) -> DisplacementField:
         out[slab] = found.reshape(points.shape) - points
         errors.append(error)
     warn_of_residual(np.concatenate(errors))
-    return DisplacementField(out, frame)
+    return out
 
 
 def warn_of_residual(error: np.ndarray) -> None:

@@ -13,9 +13,9 @@ import SimpleITK as sitk
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import Frame, check_affine, ras_to_lps
+from tf_lungreg.images.itk import itk_grid
 from tf_lungreg.images.memory import check_memory
-from tf_lungreg.images.nifti import check_voxels, nifti_affine, write_nifti
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.images.nifti import check_voxels, nifti_affine, nifti_image, write_nifti
 
 # ITK takes the vectors of this one as they are, LPS. Those of 1006 (NIFTI_INTENT_DISPVECT) it
 # would turn from RAS.
@@ -28,31 +28,34 @@ _BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other
 _SIGNS = ras_to_lps(np.ones(3))
 
 
-def write_displacement(path: str | os.PathLike, field: DisplacementField) -> None:
+def write_displacement(path: str | os.PathLike, data: np.ndarray, frame: Frame) -> None:
     """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007.
 
     Args:
         path: NIfTI, replaced where it exists.
-        field: RAS mm.
+        data: (X, Y, Z, 3), RAS mm.
+        frame: its grid.
     """
-    data = np.empty((*field.frame.shape, 1, 3), np.float32, order="F")
+    stored = np.empty((*frame.shape, 1, 3), np.float32, order="F")
     for axis, sign in enumerate(_SIGNS):
-        np.multiply(field.data[..., axis], np.float32(sign), out=data[..., 0, axis])
-    image = nib.Nifti1Image(data, field.frame.affine)
-    image.set_sform(field.frame.affine, code=1)
-    image.set_qform(field.frame.affine, code=1)
+        np.multiply(data[..., axis], np.float32(sign), out=stored[..., 0, axis])
+    image = nifti_image(stored, frame)
     image.header.set_intent(VECTOR_INTENT)
-    image.header.set_xyzt_units("mm")
     with replacing(path) as temporary:
         write_nifti(temporary, image)
 
 
-def read_displacement(path: str | os.PathLike, nifti_frame: str = "sform") -> DisplacementField:
+def read_displacement(
+    path: str | os.PathLike, nifti_frame: str = "sform"
+) -> tuple[np.ndarray, Frame]:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
 
     Args:
         path: the file, or a registration's folder of results, which holds it.
-        nifti_frame: see :func:`tf_lungreg.images.reading.load_volume`.
+        nifti_frame: see :meth:`tf_lungreg.images.image.Image.read`.
+
+    Returns:
+        (X, Y, Z, 3), RAS mm, and its grid.
 
     Raises:
         MissingFileError: there is no such file.
@@ -94,7 +97,7 @@ def read_displacement(path: str | os.PathLike, nifti_frame: str = "sform") -> Di
     if not np.isfinite(data).all():
         raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
     vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
-    return DisplacementField(vectors, Frame(shape[:3], affine))
+    return vectors, Frame(shape[:3], affine)
 
 
 def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
@@ -111,19 +114,20 @@ def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
     _write_transform(path, transform)
 
 
-def write_itk_transform(path: str | os.PathLike, field: DisplacementField) -> None:
+def write_itk_transform(path: str | os.PathLike, data: np.ndarray, frame: Frame) -> None:
     """Writes a field as an ITK transform in an .h5 file, which 3D Slicer opens as a transform.
 
     Args:
         path: ends in .h5, replaced where it exists.
-        field: RAS mm.
+        data: (X, Y, Z, 3), RAS mm.
+        frame: its grid.
     """
-    vectors = (field.data * _SIGNS).transpose(2, 1, 0, 3)  # ITK's arrays are z, y, x
+    vectors = (data * _SIGNS).transpose(2, 1, 0, 3)  # ITK's arrays are z, y, x
     image = sitk.GetImageFromArray(vectors, isVector=True)
-    signs, spacing = np.diag(_SIGNS), field.frame.spacing
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((signs @ field.frame.affine[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(ras_to_lps(field.frame.affine[:3, 3]).tolist())
+    grid = itk_grid(frame)
+    image.SetSpacing(grid["spacing"])
+    image.SetDirection(grid["direction"])
+    image.SetOrigin(grid["origin"])
     _write_transform(path, sitk.DisplacementFieldTransform(image))
 
 

@@ -17,7 +17,7 @@ from tf_lungreg.tuning.results import best_row, trial_rows, write_results
 from tf_lungreg.tuning.settings import (
     CACHE,
     PROJECT,
-    TuningConfig,
+    TuningSettings,
     await_search,
     check_search,
     open_search,
@@ -31,7 +31,7 @@ _GIVE_UP = 3  # failed trials in a row, after which something else than their se
 
 
 def tune(
-    config: TuningConfig, out: Path, cache: Path | None = None, overwrite: bool = False
+    config: TuningSettings, out: Path, cache: Path | None = None, overwrite: bool = False
 ) -> list[dict]:
     """Searches, or goes on where a search in the same folder stopped.
 
@@ -79,7 +79,7 @@ def _search(hypermodel: RegistrationHyperModel, out: Path, data: TrainingData) -
     return rows
 
 
-def make_oracle(config: TuningConfig) -> kt.Oracle:
+def make_oracle(config: TuningSettings) -> kt.Oracle:
     """Keras Tuner's part that chooses the values of the next trial."""
     settings = {
         "objective": kt.Objective("score", "max"),
@@ -154,7 +154,7 @@ def _take_over(earlier: Path, folder: Path) -> None:
             shutil.copyfile(earlier / name, folder / name)
 
 
-def _line(row: dict, config: TuningConfig) -> str:
+def _line(row: dict, config: TuningSettings) -> str:
     values = ", ".join(
         f"{name} {row[name]:.3g}" if isinstance(row[name], float) else f"{name} {row[name]}"
         for name in config.searched
@@ -169,7 +169,7 @@ def _line(row: dict, config: TuningConfig) -> str:
     )
 
 
-def _check_masks(config: TuningConfig, data: TrainingData) -> None:
+def _check_masks(config: TuningSettings, data: TrainingData) -> None:
     if any(scan.mask is None for pair in data.validation for scan in pair):
         raise InputError(
             f"{config.training.cohort}: a validation image has no mask; the search compares Dice "

@@ -13,7 +13,7 @@ from scipy.spatial import Delaunay, QhullError
 from tf_lungreg.files import write_text
 from tf_lungreg.reporting.pages import figure_source, render
 from tf_lungreg.tuning.results import best_row
-from tf_lungreg.tuning.settings import TuningConfig
+from tf_lungreg.tuning.settings import TuningSettings
 from tf_lungreg.tuning.space import RANGES
 
 _COLUMNS = ("val_dice", "folds_lung", "score", "seconds", "status", "message")
@@ -63,7 +63,7 @@ def search_figure(rows: Sequence[dict]) -> Figure:
     return figure
 
 
-def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningConfig) -> None:
+def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningSettings) -> None:
     """Writes the page: the best trial, the plane of α and β, the table of trials, settings.
 
     Args:

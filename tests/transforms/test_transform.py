@@ -7,13 +7,10 @@ import SimpleITK as sitk
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images import sampling
-from tf_lungreg.images.reading import Volume, load_volume
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.images.image import Image
+from tf_lungreg.transforms.transform import Transform
 from tf_lungreg.transforms.transform_files import (
-    read_displacement,
     write_affine,
-    write_displacement,
-    write_itk_transform,
 )
 
 
@@ -21,14 +18,14 @@ from tf_lungreg.transforms.transform_files import (
 def field(tools, rng):
     frame = tools.make_frame((12, 15, 11), "SAL", (4, 5, -300))  # left-handed
     data = np.stack([4 * tools.smooth_noise(rng, frame.shape) for _ in range(3)], axis=-1)
-    return DisplacementField(data + np.float32([6, -3, 9]), frame)
+    return Transform(data + np.float32([6, -3, 9]), frame)
 
 
 @pytest.fixture
 def image(tools, rng, tmp_path):
     frame = tools.make_frame((20, 18, 22), "PIR", (9, 3, -292), angles=(-4, 9, 15))
     data = 100 * tools.smooth_noise(rng, frame.shape)
-    return load_volume(tools.save(tmp_path / "image.nii", data, frame), axis_codes=None)
+    return Image.read(tools.save(tmp_path / "image.nii", data, frame))
 
 
 def inner(values):
@@ -36,7 +33,7 @@ def inner(values):
 
 
 def test_points_as_simpleitk_maps_them(tools, field, rng, tmp_path):
-    write_displacement(tmp_path / "d.nii.gz", field)
+    field.save(tmp_path / "d.nii.gz")
     corner = field.frame.affine[:3, 3]
     voxels = rng.uniform(1, 9, (30, 3))
     points = voxels @ field.frame.affine[:3, :3].T + corner
@@ -54,19 +51,19 @@ def test_points_outside_keep_the_displacement_of_the_border(field):
 
 def test_a_translation(rng):
     points = rng.normal(size=(2, 5, 3)) * 100
-    moved = DisplacementField.translation([1, -2, 3]).map_points(points)
+    moved = Transform.translation([1, -2, 3]).map_points(points)
     np.testing.assert_allclose(moved, points + [1, -2, 3])
 
 
 def test_the_saved_field_comes_back(field, tmp_path):
-    write_displacement(tmp_path / "d.nii.gz", field)
-    again = read_displacement(tmp_path / "d.nii.gz")
+    field.save(tmp_path / "d.nii.gz")
+    again = Transform.read(tmp_path / "d.nii.gz")
     np.testing.assert_array_equal(again.data, field.data)
     assert again.frame.same_grid(field.frame)
 
 
 def test_what_the_file_says(field, tmp_path):
-    write_displacement(tmp_path / "d.nii.gz", field)
+    field.save(tmp_path / "d.nii.gz")
     image = nib.load(tmp_path / "d.nii.gz")
     assert image.shape == (*field.frame.shape, 1, 3)
     assert image.get_data_dtype() == np.float32
@@ -79,7 +76,7 @@ def test_what_the_file_says(field, tmp_path):
 
 def test_intent_1006_would_be_read_mirrored(tools, field, tmp_path):
     """Why the intent is 1007: of 1006, ITK flips the signs of x and y."""
-    write_displacement(tmp_path / "d.nii.gz", field)
+    field.save(tmp_path / "d.nii.gz")
     image = nib.load(tmp_path / "d.nii.gz")
     image.header["intent_code"] = 1006
     nib.save(image, tmp_path / "wrong.nii.gz")
@@ -89,12 +86,12 @@ def test_intent_1006_would_be_read_mirrored(tools, field, tmp_path):
     )
     np.testing.assert_allclose(wrong, right * [-1, -1, 1], atol=1e-5)
     with pytest.raises(InputError, match="intent 1006"):
-        read_displacement(tmp_path / "wrong.nii.gz")
+        Transform.read(tmp_path / "wrong.nii.gz")
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "nearest", "cubic"])
 def test_images_as_simpleitk_samples_them(tools, field, image, tmp_path, interpolation):
-    write_displacement(tmp_path / "d.nii.gz", field)
+    field.save(tmp_path / "d.nii.gz")
     interpolators = {
         "linear": sitk.sitkLinear,
         "nearest": sitk.sitkNearestNeighbor,
@@ -104,13 +101,13 @@ def test_images_as_simpleitk_samples_them(tools, field, image, tmp_path, interpo
     tools.save(reference, np.zeros(field.frame.shape, np.float32), field.frame)
     outside = 0 if interpolation == "nearest" else image.data.min()
     expected = tools.itk_resample(
-        image.path,
+        image.name,
         reference,
         tools.read_field(tmp_path / "d.nii.gz"),
         outside,
         interpolators[interpolation],
     )
-    found = field.apply(image, interpolation).data
+    found = field.warp(image, interpolation).data
     assert (found == outside).any()  # some points lie outside
     error = inner(np.abs(found - expected)) / np.ptp(image.data)
     # Coordinates in files are float32: a sample at an edge may fall to the other side.
@@ -118,29 +115,29 @@ def test_images_as_simpleitk_samples_them(tools, field, image, tmp_path, interpo
 
 
 def test_masks_stay_masks(field, image):
-    mask = Volume(image.data > 0, image.frame, "mask")
-    warped = field.apply(mask)
-    expected = field.apply(Volume(mask.data.astype(np.float32), image.frame, ""), "nearest")
+    mask = Image(image.data > 0, image.frame, "mask")
+    warped = field.warp(mask)
+    expected = field.warp(Image(mask.data.astype(np.float32), image.frame, ""), "nearest")
     assert warped.data.dtype == bool
     np.testing.assert_array_equal(warped.data, expected.data == 1)
 
 
 def test_integers_stay_so_only_with_nearest(field, image):
     """Linear samples of integers were cut to whole numbers."""
-    counts = Volume(np.round(image.data).astype(np.int16), image.frame, "counts")
-    floats = Volume(counts.data.astype(np.float32), image.frame, "floats")
+    counts = Image(np.round(image.data).astype(np.int16), image.frame, "counts")
+    floats = Image(counts.data.astype(np.float32), image.frame, "floats")
     for interpolation in ("linear", "cubic"):
-        found = field.apply(counts, interpolation)
+        found = field.warp(counts, interpolation)
         assert found.data.dtype == np.float32
-        np.testing.assert_array_equal(found.data, field.apply(floats, interpolation).data)
-    labels = field.apply(counts, "nearest")
+        np.testing.assert_array_equal(found.data, field.warp(floats, interpolation).data)
+    labels = field.warp(counts, "nearest")
     assert labels.data.dtype == np.int16
-    np.testing.assert_array_equal(labels.data, field.apply(floats, "nearest").data)
+    np.testing.assert_array_equal(labels.data, field.warp(floats, "nearest").data)
 
 
 def test_another_reference(tools, field, image):
     frame = tools.make_frame((7, 8, 9), "RAS", (4, 5, -300), spacing=(3, 3, 3))
-    found = field.apply(image, reference=frame)
+    found = field.warp(image, reference=frame)
     assert found.frame is frame and found.data.shape == frame.shape
     index = (3, 4, 5)
     point = field.map_points((frame.affine @ [*index, 1])[:3])
@@ -162,10 +159,10 @@ def test_the_jacobian_is_simpleitks(tools, field):
 
 
 def test_slabs_change_nothing(field, image, monkeypatch):
-    whole = field.apply(image).data, field.jacobian()
+    whole = field.warp(image).data, field.jacobian()
     monkeypatch.setattr(sampling, "_SLAB", 1)
     assert len(list(sampling.slabs(field.frame.shape))) == field.frame.shape[0]
-    np.testing.assert_array_equal(field.apply(image).data, whole[0])
+    np.testing.assert_array_equal(field.warp(image).data, whole[0])
     np.testing.assert_array_equal(field.jacobian(), whole[1])
 
 
@@ -180,8 +177,8 @@ def test_the_affine_file(tools, rng, tmp_path):
 
 
 def test_the_itk_transform_file(tools, field, tmp_path):
-    write_itk_transform(tmp_path / "t.h5", field)
-    write_displacement(tmp_path / "d.nii.gz", field)
+    field.save(tmp_path / "t.h5")
+    field.save(tmp_path / "d.nii.gz")
     points = (field.frame.affine @ [[3, 5.5], [4, 7.2], [2, 6.1], [1, 1]])[:3].T
     found = tools.itk_points(sitk.ReadTransform(str(tmp_path / "t.h5")), points)
     np.testing.assert_allclose(found, field.map_points(points), atol=1e-4)
@@ -190,21 +187,21 @@ def test_the_itk_transform_file(tools, field, tmp_path):
 def test_files_that_are_no_field(tools, tmp_path):
     frame = tools.make_frame((5, 6, 7))
     with pytest.raises(MissingFileError, match="none.nii"):
-        read_displacement(tmp_path / "none.nii")
+        Transform.read(tmp_path / "none.nii")
     flat = tools.save(tmp_path / "image.nii", np.zeros((5, 6, 7), np.float32), frame)
     with pytest.raises(InputError, match=r"\(5, 6, 7\).*1007"):
-        read_displacement(flat)
+        Transform.read(flat)
     text = tmp_path / "text.nii.gz"
     text.write_text("nothing")
     with pytest.raises(InputError, match="not a readable displacement field"):
-        read_displacement(text)
+        Transform.read(text)
     data = np.zeros((5, 6, 7, 3), np.float32)
     data[1, 2, 3, 1] = np.nan
-    write_displacement(tmp_path / "nan.nii", DisplacementField(data, frame))
+    Transform(data, frame).save(tmp_path / "nan.nii")
     with pytest.raises(InputError, match="NaN"):
-        read_displacement(tmp_path / "nan.nii")
+        Transform.read(tmp_path / "nan.nii")
 
 
 def test_an_unknown_interpolation(field, image):
     with pytest.raises(InputError, match="linear, nearest, cubic.*'best'"):
-        field.apply(image, "best")
+        field.warp(image, "best")

@@ -1,22 +1,29 @@
-"""A displacement field in the world: mapping points, sampling images, local volume change."""
+"""A transform in the world: maps points, warps images, is inverted, composed, read and saved."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
-from tf_lungreg.images.reading import Volume
-from tf_lungreg.images.sampling import Sampler, over_slabs, world_points
+from tf_lungreg.images.image import Image
+from tf_lungreg.images.sampling import Sampler, over_slabs, sample_linear, world_points
+from tf_lungreg.transforms.inversion import inverse_displacement
+from tf_lungreg.transforms.transform_files import (
+    read_displacement,
+    write_displacement,
+    write_itk_transform,
+)
 
 _EXACT = 2**53  # the largest integer up to which float64 has them all
 
 
 @dataclass(frozen=True, eq=False)
-class DisplacementField:
+class Transform:
     """``T(p) = p + d(p)`` for world points p of the fixed image; ``warped(p) = moving(T(p))``.
 
     Between voxels d is interpolated linearly; outside the grid the displacement of the nearest
@@ -31,34 +38,63 @@ class DisplacementField:
     frame: Frame
 
     @classmethod
-    def translation(cls, vector: np.ndarray) -> DisplacementField:
+    def translation(cls, vector: np.ndarray) -> Transform:
         """The same displacement, RAS mm, everywhere."""
         return cls(np.asarray(vector, np.float32).reshape(1, 1, 1, 3), Frame((1, 1, 1), np.eye(4)))
 
-    def at(self, points: np.ndarray) -> np.ndarray:
+    @classmethod
+    def read(cls, path: str | os.PathLike, nifti_frame: str = "sform") -> Transform:
+        """Reads the displacement field that a registration saved, or one that ANTs wrote.
+
+        Args:
+            path: the file, or the folder of a registration's results.
+            nifti_frame: see :meth:`tf_lungreg.images.image.Image.read`.
+
+        Raises:
+            MissingFileError: there is no such file.
+            InputError: it is no displacement field of intent 1007, or damaged.
+        """
+        return cls(*read_displacement(path, nifti_frame))
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes the field for ITK and ANTs (``.nii``, ``.nii.gz``) or 3D Slicer (``.h5``).
+
+        Args:
+            path: replaced where it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: another ending.
+        """
+        path = Path(path)
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            write_displacement(path, self.data, self.frame)
+        elif path.suffix.lower() == ".h5":
+            write_itk_transform(path, self.data, self.frame)
+        else:
+            raise InputError(f"{path}: end a transform's name in .nii, .nii.gz or .h5.")
+        return path
+
+    def displacement(self, points: np.ndarray) -> np.ndarray:
         """D at world points (..., 3), RAS mm: of the same shape, float64."""
         flat = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        voxels = apply_affine(np.linalg.inv(self.frame.affine), flat).T
-        out = [
-            ndimage.map_coordinates(
-                self.data[..., axis], voxels, np.float64, order=1, mode="nearest"
-            )
-            for axis in range(3)
-        ]
-        return np.stack(out, axis=-1).reshape(np.shape(points))
+        voxels = apply_affine(np.linalg.inv(self.frame.affine), flat)
+        return sample_linear(self.data, voxels, np.float64).reshape(np.shape(points))
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """T at fixed world points (..., 3), RAS mm: points of the moving image."""
         points = np.asarray(points, dtype=np.float64)
-        return points + self.at(points)
+        return points + self.displacement(points)
 
-    def apply(
+    def warp(
         self,
-        image: Volume,
+        image: Image,
         interpolation: str = "linear",
         reference: Frame | None = None,
         outside: float | None = None,
-    ) -> Volume:
+    ) -> Image:
         """An image of the moving space, sampled once from its own voxels: ``image(T(p))``.
 
         Args:
@@ -99,7 +135,7 @@ class DisplacementField:
             out[slab] = sampler(apply_affine(to_voxel, self._map_slab(frame, slab)))
 
         over_slabs(frame.shape, fill)
-        return Volume(out.view(bool) if mask else out, frame, image.path)
+        return Image(out.view(bool) if mask else out, frame, image.name)
 
     def jacobian(self) -> np.ndarray:
         """Determinant of dT/dp by central differences, one-sided at the borders.
@@ -124,13 +160,36 @@ class DisplacementField:
         out /= np.linalg.det(linear)
         return out
 
+    def inverse(self, frame: Frame) -> Transform:
+        """``T⁻¹`` on a grid of the moving image's world; warns where T is not one to one.
+
+        Args:
+            frame: grid of the result.
+        """
+        return Transform(inverse_displacement(self, frame), frame)
+
+    def compose(self, first: Transform) -> Transform:
+        """``T(first(p))`` on the grid of ``first``.
+
+        Args:
+            first: the transform that comes first; its results are this one's points.
+        """
+        out = np.empty_like(first.data)
+
+        def fill(slab):
+            points = world_points(first.frame, slab)
+            out[slab] = self.map_points(points + first.data[slab]) - points
+
+        over_slabs(first.frame.shape, fill)
+        return Transform(out, first.frame)
+
     def _map_slab(self, frame: Frame, slab: slice) -> np.ndarray:
         """T at the voxels of a slab of a grid, (d, H, W, 3)."""
         points = world_points(frame, slab)
         if frame is self.frame:  # what is stored needs no interpolation
             points += self.data[slab]
         else:
-            points += self.at(points)
+            points += self.displacement(points)
         return points
 
 

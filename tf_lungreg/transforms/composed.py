@@ -8,11 +8,11 @@ import numpy as np
 
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.sampling import over_slabs, world_points
-from tf_lungreg.transforms.field import DisplacementField
+from tf_lungreg.transforms.transform import Transform
 
 
 @dataclass(frozen=True, eq=False)
-class WorldTransform:
+class ComposedTransform:
     """``T(p) = N(A(p))``: first the affine part, then the deformation with the initial translation.
 
     Attributes:
@@ -22,10 +22,10 @@ class WorldTransform:
     """
 
     affine: np.ndarray
-    deformation: DisplacementField
+    deformation: Transform
     translation: np.ndarray
 
-    def displacement(self, frame: Frame) -> DisplacementField:
+    def on(self, frame: Frame) -> Transform:
         """The whole transform on a grid: ``d(p) = N(A(p)) - p``.
 
         Nothing but N is interpolated, so that the affine part and N, applied in turn, give the
@@ -38,9 +38,9 @@ class WorldTransform:
             out[slab] = self.deformation.map_points(apply_affine(self.affine, points)) - points
 
         over_slabs(frame.shape, fill)
-        return DisplacementField(out, frame)
+        return Transform(out, frame)
 
-    def deformation_over(self, frame: Frame) -> DisplacementField:
+    def deformation_over(self, frame: Frame) -> Transform:
         """N on a grid that holds ``A(frame)``, for programs for which d is 0 outside a field."""
         grid = self.deformation.frame
         corners = apply_affine(self.affine, frame.corners)
@@ -51,12 +51,12 @@ class WorldTransform:
         data = np.pad(self.deformation.data, [*zip(before, after), (0, 0)], mode="edge")
         affine = grid.affine.copy()
         affine[:3, 3] = apply_affine(grid.affine, -before)
-        return DisplacementField(data, Frame(data.shape[:3], affine))
+        return Transform(data, Frame(data.shape[:3], affine))
 
 
-def world_transform(
+def composed_transform(
     affine: np.ndarray, deformable_grid: np.ndarray, fixed: Frame, moving: Frame
-) -> WorldTransform:
+) -> ComposedTransform:
     """The transform that the network found, ``G = G_N ∘ G_A`` in voxels, in the world.
 
     Args:
@@ -69,8 +69,8 @@ def world_transform(
     translation = moving.affine[:3, 3] - fixed.affine[:3, 3]
     voxels = np.stack(np.meshgrid(*map(np.arange, fixed.shape), indexing="ij"), axis=-1)
     displacement = (deformable_grid - voxels) @ linear.T + translation
-    field = DisplacementField(displacement.astype(np.float32), fixed)
-    return WorldTransform(world_affine(affine, fixed), field, translation)
+    field = Transform(displacement.astype(np.float32), fixed)
+    return ComposedTransform(world_affine(affine, fixed), field, translation)
 
 
 def world_affine(affine: np.ndarray, frame: Frame) -> np.ndarray:

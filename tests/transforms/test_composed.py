@@ -11,8 +11,8 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.sampling import world_points
-from tf_lungreg.transforms.transform_files import write_affine, write_displacement
-from tf_lungreg.transforms.world import world_transform
+from tf_lungreg.transforms.composed import composed_transform
+from tf_lungreg.transforms.transform_files import write_affine
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def test_it_is_the_composed_grid_at_the_networks_voxels(outputs, anchor):
     second = ops.integrate(gradients[None], anchor)
     first = ops.affine_grid(np.float32(affine)[None], fixed.shape)
     grid = ops.compose(first, second)[0].numpy()
-    transform = world_transform(affine, second[0].numpy(), fixed, moving)
+    transform = composed_transform(affine, second[0].numpy(), fixed, moving)
     points = world_points(fixed, slice(0, fixed.shape[0]))
     expected = apply_affine(moving.affine, grid)
     assert np.abs(expected - points).max() > 20
-    found = transform.displacement(fixed)
+    found = transform.on(fixed)
     np.testing.assert_allclose(found.data + points, expected, atol=2e-3)
 
 
@@ -44,11 +44,11 @@ def test_affine_and_deformation_in_turn_give_the_whole(tools, outputs, tmp_path)
     fixed, moving, affine, gradients = outputs
     second = ops.integrate(gradients[None], "ends")[0].numpy()
     affine = affine + 0.3 * np.eye(3, 4)  # leads beyond the network's grid
-    transform = world_transform(affine, second, fixed, moving)
+    transform = composed_transform(affine, second, fixed, moving)
     frame = tools.make_frame((15, 17, 13), "RSP", (3, -9, 400))
-    whole = transform.displacement(frame)
-    write_displacement(tmp_path / "whole.nii.gz", whole)
-    write_displacement(tmp_path / "rest.nii.gz", transform.deformation_over(frame))
+    whole = transform.on(frame)
+    whole.save(tmp_path / "whole.nii.gz")
+    transform.deformation_over(frame).save(tmp_path / "rest.nii.gz")
     write_affine(tmp_path / "affine.tfm", transform.affine)
     turn = sitk.CompositeTransform(3)  # what was added last is applied first
     turn.AddTransform(tools.read_field(tmp_path / "rest.nii.gz"))
@@ -65,9 +65,9 @@ def test_the_identity_is_the_initial_translation(tools):
     fixed = tools.make_frame((15, 17, 13), "RSP", (3, -9, 400))
     one, other = network_frame(fixed, Frame((9, 9, 9), np.eye(4)), (5.0, 6.0, 4.0))
     still = ops.identity_grid(one.shape)[0].numpy()
-    transform = world_transform(np.eye(3, 4), still, one, other)
+    transform = composed_transform(np.eye(3, 4), still, one, other)
     np.testing.assert_allclose(transform.affine, np.eye(4), atol=1e-12)
-    moved = transform.displacement(fixed).data
+    moved = transform.on(fixed).data
     np.testing.assert_allclose(moved, np.broadcast_to([1, 13, -396], moved.shape), atol=1e-3)
 
 
