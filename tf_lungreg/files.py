@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS, InputError
@@ -31,7 +31,7 @@ class FolderInUseError(InputError):
     """Another process is writing to the folder."""
 
 
-def check_name(path: str | os.PathLike) -> None:
+def check_name(path: str | os.PathLike[str]) -> None:
     """Refuses a path that readers and writers cannot carry.
 
     Raises:
@@ -47,7 +47,7 @@ def check_name(path: str | os.PathLike) -> None:
             )
 
 
-def check_utf8(path: str | os.PathLike) -> None:
+def check_utf8(path: str | os.PathLike[str]) -> None:
     """Refuses a name that is not UTF-8, as which ITK, JSON and HTML hold names.
 
     ITK ends the process on any other.
@@ -63,7 +63,7 @@ def check_utf8(path: str | os.PathLike) -> None:
         raise InputError(f"{shown}: the name is not UTF-8; rename the file or folder.") from None
 
 
-def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
+def check_new_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuses the name of a file that is taken or cannot be written, before any work for it.
 
     Args:
@@ -81,7 +81,7 @@ def check_new_file(path: str | os.PathLike, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], overwrite: bool = True) -> Generator[Path]:
     """Gives a temporary name beside ``path``, which takes its name when the block ends well.
 
     The temporary name keeps the ending, which some writers look at. A symbolic link stays, and the
@@ -105,7 +105,7 @@ def replacing(path: str | os.PathLike, overwrite: bool = True) -> Iterator[Path]
             temporary.unlink(missing_ok=True)
 
 
-def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Sequence[str]) -> None:
+def check_new_folder(path: str | os.PathLike[str], overwrite: bool, names: Sequence[str]) -> None:
     """Refuses a folder for results that holds something, or something else.
 
     Args:
@@ -131,7 +131,7 @@ def check_new_folder(path: str | os.PathLike, overwrite: bool, names: Sequence[s
         raise InputError(f"{path}: already exists; choose another folder, or --overwrite.")
 
 
-def is_empty_folder(path: str | os.PathLike) -> bool:
+def is_empty_folder(path: str | os.PathLike[str]) -> bool:
     """Whether nothing is at that name, or a folder without anything but unfinished files.
 
     Args:
@@ -143,8 +143,8 @@ def is_empty_folder(path: str | os.PathLike) -> bool:
 
 @contextlib.contextmanager
 def replacing_folder(
-    path: str | os.PathLike, overwrite: bool, names: Sequence[str]
-) -> Iterator[Path]:
+    path: str | os.PathLike[str], overwrite: bool, names: Sequence[str]
+) -> Generator[Path]:
     """Gives a temporary folder, which takes the name ``path`` when the block ends well.
 
     Args:
@@ -161,8 +161,8 @@ def replacing_folder(
 
 @contextlib.contextmanager
 def new_folder(
-    path: str | os.PathLike, check: Callable[[], None], names: Sequence[str] = ()
-) -> Iterator[Path]:
+    path: str | os.PathLike[str], check: Callable[[], None], names: Sequence[str] = ()
+) -> Generator[Path]:
     """Gives a temporary folder, which replaces ``path`` when the block ends well.
 
     The folder is renamed. If ``path`` exists and cannot be renamed, or is the working directory,
@@ -192,7 +192,7 @@ def new_folder(
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(path: str | os.PathLike, content) -> None:
+def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Writes JSON that a person can read, at once or not at all.
 
     Args:
@@ -203,7 +203,7 @@ def write_json(path: str | os.PathLike, content) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text, at once or not at all.
 
     Args:
@@ -214,7 +214,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def record_changes(before: Mapping, now: Mapping) -> list[str]:
+def record_changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """What differs between the settings that a folder records and those that are asked for.
 
     Args:
@@ -232,7 +232,7 @@ def record_changes(before: Mapping, now: Mapping) -> list[str]:
     ]
 
 
-def check_folder(path: str | os.PathLike, needed: int = 1) -> None:
+def check_folder(path: str | os.PathLike[str], needed: int = 1) -> None:
     """Refuses a name at which no folder is or can be written, before long work is done for it.
 
     Args:
@@ -259,7 +259,7 @@ def check_folder(path: str | os.PathLike, needed: int = 1) -> None:
         )
 
 
-def check_no_results(path: str | os.PathLike, overwrite: bool, names: Sequence[str]) -> None:
+def check_no_results(path: str | os.PathLike[str], overwrite: bool, names: Sequence[str]) -> None:
     """Refuses a folder in which results are already, whatever else it holds.
 
     Args:
@@ -277,7 +277,7 @@ def check_no_results(path: str | os.PathLike, overwrite: bool, names: Sequence[s
 
 
 @contextlib.contextmanager
-def one_line(path: str | os.PathLike) -> Iterator[None]:
+def one_line(path: str | os.PathLike[str]) -> Generator[None]:
     """Turns what the file system refuses into one line that names the file.
 
     Raises:
@@ -292,7 +292,7 @@ def one_line(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
+def locked(folder: str | os.PathLike[str], wait: bool = False) -> Generator[None]:
     """Makes a folder if it does not exist, and keeps other processes from locking it.
 
     The lock ends with the process, however that ends. File systems without locks give none.
@@ -327,7 +327,7 @@ def locked(folder: str | os.PathLike, wait: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sharing(folder: str | os.PathLike, record: Mapping) -> Iterator[None]:
+def sharing(folder: str | os.PathLike[str], record: Mapping[str, object]) -> Generator[None]:
     """Lets processes write to a folder at the same time only if they do the same.
 
     The first one leaves its record in a hidden file, and the last one removes it. A record of
@@ -365,7 +365,7 @@ def sharing(folder: str | os.PathLike, record: Mapping) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _check_same(path: Path, record: Mapping) -> None:
+def _check_same(path: Path, record: Mapping[str, object]) -> None:
     changes = record_changes(json.loads(path.read_text(encoding="utf-8")), record)
     if changes:
         raise FolderInUseError(
@@ -376,6 +376,7 @@ def _check_same(path: Path, record: Mapping) -> None:
 
 def _lock(descriptor: int, how: int) -> bool:
     """Whether a file could be locked; file systems without locks never say no."""
+    assert fcntl is not None  # its callers ask
     try:
         fcntl.flock(descriptor, how)
     except BlockingIOError:

@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from multiprocessing.process import BaseProcess
 
 _PATIENCE = 10  # seconds in which a process that was told to end may clean up
 
@@ -18,7 +19,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 
 
 @contextlib.contextmanager
-def signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Generator[None]:
     """Raises KeyboardInterrupt on SIGTERM and SIGHUP, so that temporary files are removed.
 
     A signal that is ignored or handled already keeps its meaning. Only the main thread can
@@ -28,7 +29,7 @@ def signals_interrupt() -> Iterator[None]:
     plain = [s for s in _SIGNALS if main and signal.getsignal(s) == signal.SIG_DFL]
     last = -math.inf
 
-    def interrupt(*_) -> None:
+    def interrupt(*_: object) -> None:
         # A second signal shortly after would interrupt the cleaning up. A later one counts: Python
         # drops an exception that is raised in a finalizer, and the first may have been lost so.
         nonlocal last
@@ -47,11 +48,13 @@ def signals_interrupt() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """Lets this process end when the one that started it does, even if that was killed."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_for, args=(parent,), daemon=True).start()
 
 
-def _wait_for_parent() -> None:
-    multiprocessing.parent_process().join()
+def _wait_for(parent: BaseProcess) -> None:
+    parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_PATIENCE)
     os._exit(1)

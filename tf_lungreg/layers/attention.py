@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -14,11 +16,11 @@ class SqueezeExcitation3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, reduction: int = 16, **kwargs):
+    def __init__(self, reduction: int = 16, **kwargs: Any):
         super().__init__(**kwargs)
         self.reduction = reduction
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Makes the two dense layers for the number of channels that came."""
         channels = int(input_shape[-1])
         hidden = max(channels // self.reduction, 1)
@@ -29,15 +31,15 @@ class SqueezeExcitation3D(tf.keras.layers.Layer):
         self.excite.build((None, hidden))
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, C) to the same shape."""
         weights = self.channel_weights(tf.reduce_mean(inputs, axis=(1, 2, 3)))
         return inputs * weights[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
 
-    def channel_weights(self, means):
+    def channel_weights(self, means: tf.Tensor) -> tf.Tensor:
         """What each channel is scaled by, (batch, C), from the means of all, (batch, C)."""
         return self.excite(self.squeeze(means))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "reduction": self.reduction}

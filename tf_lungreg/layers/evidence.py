@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tf_lungreg import ops
@@ -22,16 +25,16 @@ class LocalNormalization3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, radius: int, floor: float, **kwargs):
+    def __init__(self, radius: int, floor: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
         self.floor = floor
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, C) to the same shape."""
         return ops.normalize_locally(inputs, self.radius, self.floor)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "radius": self.radius, "floor": self.floor}
 
@@ -45,15 +48,15 @@ class LocalDeviation3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, radius: int, **kwargs):
+    def __init__(self, radius: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, C) to the same shape."""
         return inputs - ops.box_mean(inputs, self.radius)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "radius": self.radius}
 
@@ -68,22 +71,23 @@ class MatchingStep3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, radius: int, floor: float, **kwargs):
+    def __init__(self, radius: int, floor: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
         self.floor = floor
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [fixed, warped], both (batch, D, H, W, 1), to (batch, D, H, W, 4).
 
         The first three channels are the step in voxels, the last is the local correlation.
         """
-        return tf.concat(ops.matching_step(*inputs, self.radius, self.floor), axis=-1)
+        fixed, warped = inputs
+        return tf.concat(ops.matching_step(fixed, warped, self.radius, self.floor), axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[tf.TensorShape]) -> tuple[Any, ...]:
         """Four channels."""
         return (*input_shape[0][:4], 4)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "radius": self.radius, "floor": self.floor}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tf_lungreg import ops
@@ -23,20 +26,20 @@ class LocalCorrelation3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, radius: int, **kwargs):
+    def __init__(self, radius: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps two (batch, D, H, W, C) to (batch, D, H, W, (2 radius + 1)³)."""
         first, second = (tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) for x in inputs)
         return ops.local_correlation(first, second, self.radius)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[tf.TensorShape]) -> tuple[Any, ...]:
         """One channel a shift."""
         return (*input_shape[0][:4], (2 * self.radius + 1) ** 3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "radius": self.radius}
 
@@ -50,20 +53,20 @@ class ExpectedShift(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, radius: int, **kwargs):
+    def __init__(self, radius: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         """Makes the sharpness, as a multiple of what it begins with."""
         self.sharpness = self.add_weight(name="sharpness", shape=(), initializer="ones")
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, shifts) to (batch, D, H, W, 3), voxels."""
         return ops.expected_shift(inputs, self.radius, _SHARPNESS * self.sharpness)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "radius": self.radius}
 
@@ -77,18 +80,18 @@ class FittedAffine(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, block: int, **kwargs):
+    def __init__(self, block: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.block = block
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [displacement (batch, d, h, w, 3), weights (batch, d, h, w, 1)] to (batch, 3, 4)."""
         shift, weights = inputs
         size = tf.cast(tf.shape(shift)[1:4], shift.dtype)
         fitted = ops.fit_affine(shift * 2 / (size - 1), weights)
         return rescale_affine(fitted, 1 / block_scale(size, self.block))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "block": self.block}
 
@@ -102,11 +105,11 @@ class BackAlignment3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, block: int, **kwargs):
+    def __init__(self, block: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.block = block
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [maps (batch, d, h, w, C), affine (batch, 3, 4)] to the shape of the maps."""
         maps, affine = inputs
         inverse = ops.invert_affine(affine)
@@ -114,7 +117,7 @@ class BackAlignment3D(tf.keras.layers.Layer):
         scale = block_scale(tf.cast(size, maps.dtype), self.block)
         return ops.warp(maps, ops.affine_grid(rescale_affine(inverse, scale), size))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "block": self.block}
 
@@ -128,21 +131,21 @@ class RescaledAffine(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, block: int, **kwargs):
+    def __init__(self, block: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.block = block
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [affine (batch, 3, 4), maps of the blocks (batch, d, h, w, C)] to (batch, 3, 4)."""
         affine, maps = inputs
         size = tf.cast(tf.shape(maps)[1:4], affine.dtype)
         return rescale_affine(affine, 1 / block_scale(size, self.block))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[tf.TensorShape]) -> tf.TensorShape:
         """That of the matrix."""
         return input_shape[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "block": self.block}
 
@@ -151,7 +154,7 @@ class RescaledAffine(tf.keras.layers.Layer):
 class AffineComposition(tf.keras.layers.Layer):
     """One affine matrix, then another; see :func:`ops.compose_affine`."""
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [first, second], both (batch, 3, 4), to that shape."""
         first, second = inputs
         return ops.compose_affine(first, second)
@@ -167,18 +170,18 @@ class DisplacedSampling3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, detached: bool = False, **kwargs):
+    def __init__(self, detached: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.detached = detached
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [maps (batch, D, H, W, C), displacement (batch, D, H, W, 3)] to the maps' shape."""
         maps, shift = inputs
         if self.detached:
             shift = tf.stop_gradient(shift)
         return ops.warp(maps, ops.identity_grid(tf.shape(shift)[1:4], shift.dtype) + shift)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "detached": self.detached}
 
@@ -191,7 +194,7 @@ class DisplacementGradients(tf.keras.layers.Layer):
     it never leaves [0, 2].
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, 3), voxels, to Φ of the same shape; 1 at the end of each line."""
         return 1 + tf.tanh(_differences(inputs))
 
@@ -211,11 +214,11 @@ class FadedGradients(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, margin: int, **kwargs):
+    def __init__(self, margin: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.margin = margin
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (batch, D, H, W, 3), voxels, to Φ of the same shape; 1 at the end of each line."""
         faded = [self._fade(inputs[..., axis - 1], axis) for axis in (1, 2, 3)]
         change = _differences(tf.stack(faded, axis=-1))
@@ -223,14 +226,14 @@ class FadedGradients(tf.keras.layers.Layer):
         bent = _LINEAR + (1 - _LINEAR) * tf.tanh(excess / (1 - _LINEAR))
         return 1 + tf.where(excess > 0, tf.sign(change) * bent, change)
 
-    def _fade(self, component, axis):
+    def _fade(self, component: tf.Tensor, axis: int) -> tf.Tensor:
         size = tf.shape(component)[axis]
         index = tf.range(size)
         inward = tf.minimum(index, size - 1 - index)
         weight = tf.minimum(tf.cast(inward, component.dtype) / self.margin, 1)
         return component * tf.reshape(weight, [-1 if a == axis else 1 for a in range(4)])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "margin": self.margin}
 

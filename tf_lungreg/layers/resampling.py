@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tf_lungreg import ops
@@ -18,22 +21,22 @@ class LinearUpsampling3D(tf.keras.layers.Layer):
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, scale: float = 1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale = scale
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Maps [maps (batch, d, h, w, C), volume (batch, D, H, W, any)] to (batch, D, H, W, C)."""
         maps, volume = inputs
         size = tf.shape(volume)
         larger = self.scale * ops.upsample(maps)[:, : size[1], : size[2], : size[3], :]
         return tf.ensure_shape(larger, (*volume.shape[:4], maps.shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[tf.TensorShape]) -> tuple[Any, ...]:
         """The volume's size with the maps' channels."""
         maps, volume = input_shape
         return (*volume[:4], maps[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {**super().get_config(), "scale": self.scale}

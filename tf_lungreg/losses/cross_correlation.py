@@ -72,7 +72,7 @@ def _window_means(volumes: tf.Tensor, radius: int) -> tf.Tensor:
     return volumes
 
 
-def _band(size, radius: int, dtype) -> tf.Tensor:
+def _band(size: tf.Tensor, radius: int, dtype: tf.DType) -> tf.Tensor:
     """(size, size); row i averages the entries at most the radius away from i."""
     near = tf.abs(tf.range(size)[:, tf.newaxis] - tf.range(size)) <= radius
     band = tf.cast(near, dtype)

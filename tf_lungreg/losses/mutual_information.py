@@ -44,7 +44,7 @@ def mi(fixed: tf.Tensor, warped: tf.Tensor, bins: int = 32) -> tf.Tensor:
     )
 
 
-def _negative_entropy(probabilities: tf.Tensor, axis) -> tf.Tensor:
+def _negative_entropy(probabilities: tf.Tensor, axis: int | tuple[int, int]) -> tf.Tensor:
     return tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=axis)
 
 
@@ -76,14 +76,14 @@ def _bin_position(volume: tf.Tensor, bins: int) -> tf.Tensor:
     return 1 + (bins - 3) * tf.math.divide_no_nan(values - low, extent)
 
 
-def _linear_window(position: tf.Tensor):
+def _linear_window(position: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
     """The bin below each position, and the weights of that and the next."""
     below = tf.floor(position)
     fraction = position - below
     return tf.cast(below, tf.int32), (1 - fraction, fraction)
 
 
-def _cubic_window(position: tf.Tensor, bins: int):
+def _cubic_window(position: tf.Tensor, bins: int) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
     """The first of the four bins under the cubic B-spline at each position, and their weights."""
     below = tf.minimum(tf.floor(position), bins - 3)
     t = position - below

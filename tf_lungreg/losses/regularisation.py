@@ -32,7 +32,7 @@ def spatial_gradients_l1(ones: tf.Tensor, spatial_gradients: tf.Tensor) -> tf.Te
     return 3 * tf.reduce_mean(tf.abs(spatial_gradients - ones), axis=(1, 2, 3, 4))
 
 
-def folding(_, grid: tf.Tensor) -> tf.Tensor:
+def folding(_: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
     """Mean shortfall of the grid's Jacobian determinant below a margin; not in the paper.
 
     Steps that are positive along each axis do not alone forbid folding: shear between

@@ -61,7 +61,7 @@ def find_similarity(expression: str) -> Similarity:
             raise _refusal(expression, f"{name} comes twice")
         terms[name] = weight
 
-    def weighted_sum(fixed, warped):
+    def weighted_sum(fixed: tf.Tensor, warped: tf.Tensor) -> tf.Tensor:
         return tf.add_n([w * SIMILARITIES[name](fixed, warped) for name, w in terms.items()])
 
     return weighted_sum

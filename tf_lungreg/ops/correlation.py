@@ -24,7 +24,7 @@ def local_correlation(first: tf.Tensor, second: tf.Tensor, radius: int) -> tf.Te
     around = tf.pad(second, [(0, 0), *[(radius, radius)] * 3, (0, 0)])
     shifts = [(0, *shift, 0) for shift in itertools.product(range(2 * radius + 1), repeat=3)]
 
-    def correlate(shift):
+    def correlate(shift: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(first * tf.slice(around, shift, tf.shape(first)), axis=-1)
 
     # A loop in the graph: written out, the shifts are most of its operations, and of the time in
@@ -33,7 +33,7 @@ def local_correlation(first: tf.Tensor, second: tf.Tensor, radius: int) -> tf.Te
     return tf.transpose(found, [1, 2, 3, 4, 0])
 
 
-def expected_shift(correlation: tf.Tensor, radius: int, sharpness) -> tf.Tensor:
+def expected_shift(correlation: tf.Tensor, radius: int, sharpness: float | tf.Tensor) -> tf.Tensor:
     """The mean shift under ``softmax(sharpness * c)``, a differentiable best match.
 
     Args:

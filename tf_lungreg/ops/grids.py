@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tf_lungreg.ops.warping import warp
 
 
-def identity_grid(shape, dtype=tf.float32) -> tf.Tensor:
+def identity_grid(shape: Sequence[int] | tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """The grid that samples every voxel at itself: ``G[0, i, j, k] = (i, j, k)``.
 
     Args:
@@ -41,7 +43,7 @@ def displacement(grid: tf.Tensor) -> tf.Tensor:
     return grid - identity_grid(tf.shape(grid)[1:4], grid.dtype)
 
 
-def identity_affine(batch=1, dtype=tf.float32) -> tf.Tensor:
+def identity_affine(batch: int | tf.Tensor = 1, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """The affine matrices ``[I | 0]``, shape (batch, 3, 4).
 
     Args:
@@ -51,7 +53,7 @@ def identity_affine(batch=1, dtype=tf.float32) -> tf.Tensor:
     return tf.eye(3, 4, batch_shape=[batch], dtype=dtype)
 
 
-def affine_grid(affine: tf.Tensor, shape) -> tf.Tensor:
+def affine_grid(affine: tf.Tensor, shape: Sequence[int] | tf.Tensor) -> tf.Tensor:
     """The grid of an affine transform, ``G_A(p) = A [p, 1]`` (paper 2.1).
 
     The matrix acts on coordinates normalised so that -1 and 1 are the centres of the first and

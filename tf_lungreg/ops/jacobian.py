@@ -22,7 +22,7 @@ def _derivative(values: tf.Tensor, axis: int) -> tf.Tensor:
     """First derivative along one axis, unit step, of the same shape."""
     size = tf.shape(values)[axis]
 
-    def part(start, stop):
+    def part(start: int | tf.Tensor, stop: int | tf.Tensor) -> tf.Tensor:
         return tf.gather(values, tf.range(start, stop), axis=axis)
 
     first = part(1, 2) - part(0, 1)

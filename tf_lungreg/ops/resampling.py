@@ -22,7 +22,7 @@ def upsample(maps: tf.Tensor) -> tf.Tensor:
     return maps
 
 
-def _upsample_axis(maps, axis):
+def _upsample_axis(maps: tf.Tensor, axis: int) -> tf.Tensor:
     size = tf.shape(maps)[axis]
     index = tf.range(size)
     before = tf.gather(maps, tf.maximum(index - 1, 0), axis=axis)

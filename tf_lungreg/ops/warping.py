@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
@@ -12,7 +14,10 @@ _BLOCK = 2**15  # samples at a time, at most
 
 
 def warp(
-    volume: tf.Tensor, grid: tf.Tensor, interpolation: str = "linear", outside="border"
+    volume: tf.Tensor,
+    grid: tf.Tensor,
+    interpolation: str = "linear",
+    outside: str | float = "border",
 ) -> tf.Tensor:
     """Pull-back sampling: ``warped(p) = volume(G(p))`` (Eq. 2).
 
@@ -50,7 +55,7 @@ def warp(
     return tf.where(inside, sampled, tf.cast(outside, volume.dtype))
 
 
-def _check(volume, grid, interpolation):
+def _check(volume: tf.Tensor, grid: tf.Tensor, interpolation: str) -> None:
     if interpolation not in INTERPOLATIONS:
         known = ", ".join(INTERPOLATIONS)
         raise InputError(f"interpolation: one of {known} is needed, not {interpolation!r}.")
@@ -62,7 +67,7 @@ def _check(volume, grid, interpolation):
         raise InputError(f"grid: (batch, D, H, W, 3) is needed, not {grid.shape}.")
 
 
-def _nearest(volume, grid):
+def _nearest(volume: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
     size = tf.shape(volume)[1:4]
     voxel = [_to_index(tf.floor(x + 0.5), n) for x, n in zip(_axes(grid), tf.unstack(size))]
     rows = tf.squeeze(_row(voxel, size), -1) + tf.reshape(_first_rows(volume), (-1, 1, 1, 1))
@@ -70,23 +75,27 @@ def _nearest(volume, grid):
 
 
 @tf.custom_gradient
-def _linear(volume, grid):
+def _linear(
+    volume: tf.Tensor, grid: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     rows, size = _rows(volume), tf.shape(volume)[1:4]
 
-    def sample(first, samples):
+    def sample(first: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
         base, place = _locate(samples, size)
         return _interpolate(_corners(rows, first + base, size), place)
 
-    def slopes(first, samples, upstream):
+    def slopes(first: tf.Tensor, samples: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         return _grid_gradient(rows, first, samples, upstream, size)
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return _volume_gradient(upstream, volume, grid), _in_blocks(slopes, volume, grid, upstream)
 
     return _in_blocks(sample, volume, grid), gradient
 
 
-def _in_blocks(function, volume, grid, *others):
+def _in_blocks(
+    function: Callable[..., tf.Tensor], volume: tf.Tensor, grid: tf.Tensor, *others: tf.Tensor
+) -> tf.Tensor:
     """A function of samples, a block of them at a time: their many arrays then stay in the cache.
 
     Args:
@@ -104,7 +113,7 @@ def _in_blocks(function, volume, grid, *others):
     number = tf.maximum(1, _divide_up(count, _BLOCK))
     size = _divide_up(count, number)
 
-    def blocks(tensor):
+    def blocks(tensor: tf.Tensor) -> tf.Tensor:
         width = tf.shape(tensor)[-1]
         filled = tf.pad(tf.reshape(tensor, [count, width]), [(0, number * size - count), (0, 0)])
         return tf.reshape(filled, [number, size, width])
@@ -121,7 +130,7 @@ def _in_blocks(function, volume, grid, *others):
     return tf.reshape(tf.reshape(out, [-1, width])[:count], tf.concat([shape[:4], [width]], axis=0))
 
 
-def _divide_up(count, by):
+def _divide_up(count: tf.Tensor, by: int | tf.Tensor) -> tf.Tensor:
     return -(-count // by)
 
 
@@ -130,28 +139,32 @@ def _rows(volume: tf.Tensor) -> tf.Tensor:
     return tf.reshape(volume, tf.stack([-1, tf.shape(volume)[-1]]))
 
 
-def _first_rows(volume):
+def _first_rows(volume: tf.Tensor) -> tf.Tensor:
     """The row with which each volume of the batch begins, (batch,)."""
     shape = tf.shape(volume)
     return tf.range(shape[0]) * tf.reduce_prod(shape[1:4])
 
 
-def _row(voxel, size):
+def _row(voxel: Sequence[tf.Tensor], size: tf.Tensor) -> tf.Tensor:
     """Row within its volume of a voxel, three tensors of whole numbers."""
     return (voxel[0] * size[1] + voxel[1]) * size[2] + voxel[2]
 
 
-def _axes(grid):
+def _axes(grid: tf.Tensor) -> list[tf.Tensor]:
     """The three coordinates, (..., 1) each."""
     return tf.split(grid, 3, axis=-1)
 
 
-def _to_index(coordinate, size):
+def _to_index(coordinate: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Whole coordinates as voxels; one that is no number leads to some voxel, not to a crash."""
     return tf.clip_by_value(tf.cast(coordinate, tf.int32), 0, size - 1)
 
 
-def _locate(grid, size, round_down=tf.floor):
+def _locate(
+    grid: tf.Tensor,
+    size: tf.Tensor,
+    round_down: Callable[[tf.Tensor], tf.Tensor] = tf.floor,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """The cell of each sample, or the nearest one.
 
     Args:
@@ -163,7 +176,8 @@ def _locate(grid, size, round_down=tf.floor):
         The row of its first corner, (..., 1), and the place in the cell along each axis, three
         tensors (..., 1) in [0, 1].
     """
-    cell, place = [], []
+    cell: list[tf.Tensor] = []
+    place: list[tf.Tensor] = []
     for coordinate, n in zip(_axes(grid), tf.unstack(size)):
         last = tf.cast(n, grid.dtype) - 2
         lower = tf.clip_by_value(round_down(coordinate), 0, last)
@@ -172,21 +186,21 @@ def _locate(grid, size, round_down=tf.floor):
     return _row(cell, size), place
 
 
-def _corners(rows, base, size):
+def _corners(rows: tf.Tensor, base: tf.Tensor, size: tf.Tensor) -> list[tf.Tensor]:
     """Values at the eight corners of each sample's cell, in the order of D, H, W."""
     offsets = [(a * size[1] + b) * size[2] + c for a in (0, 1) for b in (0, 1) for c in (0, 1)]
     # On a processor gather_nd takes two thirds of gather's time for rows of one number.
     return [tf.gather_nd(rows, base + offset) for offset in offsets]
 
 
-def _interpolate(values, place):
+def _interpolate(values: list[tf.Tensor], place: list[tf.Tensor]) -> tf.Tensor:
     """Trilinear interpolation of the corners' values, the last axis first."""
     for t in reversed(place):
         values = [low + t * (high - low) for low, high in zip(values[::2], values[1::2])]
     return values[0]
 
 
-def _volume_gradient(upstream, volume, grid):
+def _volume_gradient(upstream: tf.Tensor, volume: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
     """Adds each sample's gradient, by its trilinear weights, to the eight corners of its cell."""
     shape = tf.shape(volume)
     size, count = shape[1:4], tf.reduce_prod(shape[:4])
@@ -203,7 +217,9 @@ def _volume_gradient(upstream, volume, grid):
     return tf.reshape(total, shape)
 
 
-def _grid_gradient(rows, first, grid, upstream, size):
+def _grid_gradient(
+    rows: tf.Tensor, first: tf.Tensor, grid: tf.Tensor, upstream: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
     """Derivative of the samples along the three coordinates, times the gradient that came.
 
     Mean of the slopes to both sides of each sample: in the cell above it and in the one below,
@@ -220,14 +236,14 @@ def _grid_gradient(rows, first, grid, upstream, size):
     return tf.concat(total, axis=-1)
 
 
-def _cell_below(coordinate):
+def _cell_below(coordinate: tf.Tensor) -> tf.Tensor:
     """The cell below a coordinate: on the lattice, the one that ends there."""
     return tf.math.ceil(coordinate) - 1
 
 
-def _cell_slopes(values, place):
+def _cell_slopes(values: list[tf.Tensor], place: list[tf.Tensor]) -> list[tf.Tensor]:
     """Slopes along D, H, W of the trilinear interpolation of the corners' values."""
-    slopes = []
+    slopes: list[tf.Tensor] = []
     for axis in range(3):
         stride = (4, 2, 1)[axis]
         low = [v for number, v in enumerate(values) if not number & stride]

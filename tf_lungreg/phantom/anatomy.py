@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.phantom.shapes import ellipsoid, intersection, union
 
 
@@ -65,7 +66,7 @@ class Anatomy:
         return -self.height / 2
 
     @property
-    def heart_center(self) -> np.ndarray:
+    def heart_center(self) -> Array:
         """Middle of the heart, (3,) mm: left of the midline, on the diaphragm."""
         usual = (-26.0, 0.22 * self.depth, self.base + self.dome[1] + 0.72 * self.heart[2])
         return np.add(usual, self.heart_shift)
@@ -75,12 +76,12 @@ class Anatomy:
         """Front-to-back position of the middle of the vertebral bodies, mm."""
         return -self.depth + 14.0
 
-    def hilum(self, side: int) -> np.ndarray:
+    def hilum(self, side: int) -> Array:
         """Where the vessels enter a lung, (3,) mm; ``side`` is 1 for right, −1 for left."""
         return np.array([side * 0.29 * self.width, -8.0, self.base + 0.53 * self.height])
 
 
-def draw_anatomy(rng, sex: str) -> Anatomy:
+def draw_anatomy(rng: np.random.Generator, sex: str) -> Anatomy:
     """A random patient; the sex sets the mean size only.
 
     Args:
@@ -88,13 +89,13 @@ def draw_anatomy(rng, sex: str) -> Anatomy:
         sex: ``"F"`` or ``"M"``.
     """
 
-    def draw(mean, spread, low=-np.inf, high=np.inf):
+    def draw(mean: float, spread: float, low: float = -np.inf, high: float = np.inf) -> float:
         return float(np.clip(rng.normal(mean, spread), low, high))
 
     size = draw(1.03 if sex == "M" else 0.97, 0.045, 0.86, 1.16)
     dome = draw(62, 11, 35, 90)
     fat = float(np.clip(rng.lognormal(np.log(15), 0.45), 5, 38))
-    heart = tuple(size * draw(mean, 4.5, mean - 11, mean + 14) for mean in (55, 45, 54))
+    long, short, tall = (size * draw(mean, 4.5, mean - 11, mean + 14) for mean in (55, 45, 54))
     return Anatomy(
         height=size * draw(258, 26, 195, 325),
         width=size * draw(131, 9, 108, 156),
@@ -105,7 +106,7 @@ def draw_anatomy(rng, sex: str) -> Anatomy:
         waist=draw(0.97, 0.05, 0.84, 1.07),
         fat=fat,
         muscle=draw(15, 2, 11, 20),
-        heart=heart,
+        heart=(long, short, tall),
         heart_shift=(draw(0, 5, -12, 10), draw(0, 4, -8, 8), draw(0, 6, -12, 12)),
         mediastinum=draw(29, 3.5, 22, 38),
         belly=draw(0.98, 0.04, 0.88, 1.1),
@@ -115,7 +116,7 @@ def draw_anatomy(rng, sex: str) -> Anatomy:
     )
 
 
-def lung_distance(anatomy: Anatomy, x, y, z):
+def lung_distance(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
     """Signed distance in mm to the lungs' surface, negative inside either lung."""
     middle = mediastinum_distance(anatomy, x, y, z)
     right = _one_lung(anatomy, x, y, z, 1, middle)
@@ -123,14 +124,14 @@ def lung_distance(anatomy: Anatomy, x, y, z):
     return np.minimum(right, left)  # they never touch: the mediastinum lies between
 
 
-def _one_lung(anatomy, x, y, z, side, middle):
+def _one_lung(anatomy: Anatomy, x: Array, y: Array, z: Array, side: int, middle: Array) -> Array:
     walls = pleura_distance(anatomy, x, y, z, side)
     above = diaphragm_distance(anatomy, x, y, z, side)
     inside = intersection(walls, above, smooth=22.0)
     return intersection(inside, -middle, smooth=18.0)
 
 
-def pleura_distance(anatomy: Anatomy, x, y, z, side: int):
+def pleura_distance(anatomy: Anatomy, x: Array, y: Array, z: Array, side: int) -> Array:
     """Signed distance to the chest wall of one half of the cavity, open at the bottom."""
     waist = anatomy.base + 0.34 * anatomy.height
     rise = (z - waist) / (anatomy.apex - waist)  # 0 at the widest part, 1 at the apex
@@ -141,7 +142,7 @@ def pleura_distance(anatomy: Anatomy, x, y, z, side: int):
     return ellipsoid(x, y, np.maximum(z, waist), center, radii, power=2.5)
 
 
-def diaphragm_distance(anatomy: Anatomy, x, y, z, side: int):
+def diaphragm_distance(anatomy: Anatomy, x: Array, y: Array, z: Array, side: int) -> Array:
     """Signed distance to one hemidiaphragm, negative above it."""
     dome = anatomy.dome[0 if side > 0 else 1]
     dx = (x - side * 0.45 * anatomy.width) / (0.56 * anatomy.width)
@@ -152,7 +153,7 @@ def diaphragm_distance(anatomy: Anatomy, x, y, z, side: int):
     return (height - z) / np.sqrt(1.0 + slope_x**2 + slope_y**2)
 
 
-def mediastinum_distance(anatomy: Anatomy, x, y, z):
+def mediastinum_distance(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
     """Signed distance to everything between the lungs: septum, great vessels, heart, spine."""
     rise = np.clip((z - anatomy.base) / anatomy.height, 0, 1)
     septum = np.abs(x + 6.0 * (1.0 - rise)) - 7.0
@@ -164,7 +165,7 @@ def mediastinum_distance(anatomy: Anatomy, x, y, z):
     return union(middle, heart_distance(anatomy, x, y, z) - 3.0, 10.0)
 
 
-def heart_distance(anatomy: Anatomy, x, y, z):
+def heart_distance(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
     """Signed distance to the heart, an egg with its tip to the left, the front and the feet."""
     dx, dy, dz = (value - middle for value, middle in zip((x, y, z), anatomy.heart_center))
     # Turned about the front-to-back axis: the left side hangs.
@@ -175,7 +176,7 @@ def heart_distance(anatomy: Anatomy, x, y, z):
     return ellipsoid(along, dy / taper, across / taper, (0, 0, 0), (long, short, tall))
 
 
-def torso_distance(anatomy: Anatomy, x, y, z):
+def torso_distance(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
     """Signed distance to the skin of trunk, shoulders, neck and head, without the arms."""
     wall = anatomy.muscle + anatomy.fat
     rise = np.clip((z - anatomy.base) / anatomy.height, -1, 1)
@@ -203,7 +204,7 @@ def torso_distance(anatomy: Anatomy, x, y, z):
     return union(union(trunk, across, 30.0), union(neck, head, 20.0), 40.0)
 
 
-def arm_distance(anatomy: Anatomy, x, y, z):
+def arm_distance(anatomy: Anatomy, x: Array, y: Array, z: Array) -> Array:
     """Signed distance to the arms, which lie along the body."""
     top = anatomy.apex - 40.0
     drop = np.clip((top - z) / 400.0, 0, 1)

@@ -6,11 +6,14 @@ import csv
 import gzip
 import io
 import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, is_empty_folder, new_folder
 from tf_lungreg.images.geometry import Frame
@@ -24,9 +27,9 @@ _HEALTHY_SHARE = 12 / 41  # the paper's
 
 
 def write_phantom_cohort(
-    out,
+    out: str | os.PathLike[str],
     subjects: int = 41,
-    shape=(64, 192, 192),
+    shape: Sequence[int] = (64, 192, 192),
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
@@ -85,7 +88,9 @@ def draw_diagnoses(seed: int, subjects: int) -> list[str]:
     return [diagnoses[number] for number in rng.permutation(subjects)]
 
 
-def _check_arguments(subjects, shape, seed):
+def _check_arguments(
+    subjects: int, shape: Sequence[int], seed: int
+) -> tuple[int, tuple[int, ...], int]:
     if int(subjects) != subjects or subjects < 1:
         raise InputError(f"subjects: a whole number of at least 1 is needed, not {subjects!r}.")
     if int(seed) != seed or seed < 0:
@@ -98,7 +103,7 @@ def _check_arguments(subjects, shape, seed):
     return int(subjects), sizes, int(seed)
 
 
-def _check_target(out, overwrite):
+def _check_target(out: Path, overwrite: bool) -> None:
     """Refuses a folder that holds anything but, with ``overwrite``, a phantom cohort."""
     if is_empty_folder(out):
         return
@@ -114,8 +119,11 @@ def _check_target(out, overwrite):
         )
 
 
-def _write_files(folder, subjects, shape, seed, progress):
-    people, images = [], []
+def _write_files(
+    folder: Path, subjects: int, shape: Sequence[int], seed: int, progress: bool
+) -> None:
+    people: list[dict[str, object]] = []
+    images: list[dict[str, str]] = []
     diagnoses = draw_diagnoses(seed, subjects)
     seeds = subject_seeds(seed, subjects)
     numbers = tqdm(
@@ -138,9 +146,9 @@ def _write_files(folder, subjects, shape, seed, progress):
     _write_description(folder, subjects, shape, seed)
 
 
-def _write_subject(folder, name: str, subject: Subject) -> list[dict]:
+def _write_subject(folder: Path, name: str, subject: Subject) -> list[dict[str, str]]:
     """Writes one subject's files and returns their rows of images.tsv."""
-    rows = []
+    rows: list[dict[str, str]] = []
     for phase in PHASES:
         row = {
             "participant_id": name,
@@ -161,8 +169,11 @@ def _write_subject(folder, name: str, subject: Subject) -> list[dict]:
     return rows
 
 
-def _write_nifti(path, values, affine, intent=None, level=6):
-    image = nifti_image(values, Frame(values.shape[:3], affine))
+def _write_nifti(
+    path: Path, values: Array, affine: Array, intent: int | None = None, level: int = 6
+) -> None:
+    d, h, w = values.shape[:3]
+    image = nifti_image(values, Frame((d, h, w), affine))
     if intent is not None:
         image.header.set_intent(intent)
     path.parent.mkdir(exist_ok=True)
@@ -170,13 +181,13 @@ def _write_nifti(path, values, affine, intent=None, level=6):
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=level, mtime=0))
 
 
-def _write_displacement(path, displacement, affine):
+def _write_displacement(path: Path, displacement: Array, affine: Array) -> None:
     """(D, H, W, 3) LPS mm as a 5D vector image; rounded to 1/128 mm to compress far better."""
     rounded = (np.rint(displacement * 128) / 128).astype(np.float32)
     _write_nifti(path, rounded[:, :, :, None, :], affine, intent=1007, level=4)
 
 
-def _write_landmarks(path, subject, phase):
+def _write_landmarks(path: Path, subject: Subject, phase: str) -> None:
     names = subject.marks[0]
     rows = [
         {"name": name, **dict(zip("xyz", (f"{v:.3f}" for v in point))), "observer": observer}
@@ -186,7 +197,7 @@ def _write_landmarks(path, subject, phase):
     _write_table(path, rows, ",")
 
 
-def _write_table(path, rows, delimiter):
+def _write_table(path: Path, rows: Sequence[Mapping[str, object]], delimiter: str) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
@@ -194,7 +205,7 @@ def _write_table(path, rows, delimiter):
     path.write_bytes(text.getvalue().encode())
 
 
-def _write_description(folder, subjects, shape, seed):
+def _write_description(folder: Path, subjects: int, shape: Sequence[int], seed: int) -> None:
     description = {
         "Name": "Synthetic phantom of breathing chests",
         "BIDSVersion": "n/a",

@@ -9,8 +9,11 @@ is that of a ``Tissue``, ``value`` the intensity of the lungs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.phantom import anatomy as body
 from tf_lungreg.phantom.anatomy import Anatomy
 from tf_lungreg.phantom.shapes import ellipsoid, intersection, occupancy, union
@@ -33,21 +36,27 @@ class Canvas:
         edge: width in mm of the soft edge of what is painted.
     """
 
-    def __init__(self, x, y, z, coarse, fine, edge: float):
+    def __init__(self, x: Array, y: Array, z: Array, coarse: Array, fine: Array, edge: float):
         self.x, self.y, self.z = x, y, z
         self.coarse, self.fine = coarse, fine
-        self.image = np.full_like(x, AIR)
+        self.image: Array = np.full_like(x, AIR)
         self._edge = edge
 
-    def cover(self, distance, value) -> None:
+    def cover(self, distance: Array, value: float | Array) -> None:
         """Paints a value inside of a signed distance, (n,) mm, with a soft edge."""
         self.mix(occupancy(distance, self._edge), value)
 
-    def mix(self, share, value) -> None:
+    def mix(self, share: Array, value: float | Array) -> None:
         """Paints a value on a share, (n,) in [0, 1], of each point."""
         self.image = self.image + share * (value - self.image)
 
-    def ellipsoid(self, center, radii, power: float = 2.0, both_sides: bool = False):
+    def ellipsoid(
+        self,
+        center: Iterable[float],
+        radii: Iterable[float],
+        power: float = 2.0,
+        both_sides: bool = False,
+    ) -> Array:
         """Signed distance to a superellipsoid, mirrored at the midline for ``both_sides``.
 
         Args:
@@ -59,7 +68,9 @@ class Canvas:
         x = np.abs(self.x) if both_sides else self.x
         return ellipsoid(x, self.y, self.z, center, radii, power)
 
-    def rod(self, x, y, radius_x, radius_y, both_sides: bool = False):
+    def rod(
+        self, x: float, y: float, radius_x: float, radius_y: float, both_sides: bool = False
+    ) -> Array:
         """Signed distance to an endless elliptic cylinder along the body.
 
         Args:
@@ -72,7 +83,7 @@ class Canvas:
         return self.ellipsoid((x, y, 0.0), (radius_x, radius_y, np.inf), both_sides=both_sides)
 
 
-def paint_skin_and_muscle(canvas: Canvas, anatomy: Anatomy, skin) -> None:
+def paint_skin_and_muscle(canvas: Canvas, anatomy: Anatomy, skin: Array) -> None:
     """Fat under the skin, muscle under the fat; ``skin`` is the distance to the surface."""
     canvas.cover(skin, FAT + 25.0 * canvas.coarse)
     muscle = skin + anatomy.fat + 3.0 * canvas.coarse
@@ -93,7 +104,7 @@ def paint_limbs_and_head(canvas: Canvas, anatomy: Anatomy) -> None:
     canvas.cover(brain, BRAIN)
 
 
-def paint_back(canvas: Canvas, anatomy: Anatomy, skin) -> None:
+def paint_back(canvas: Canvas, anatomy: Anatomy, skin: Array) -> None:
     """The fatty seam between the wall's muscles, and the muscles along the spine."""
     torso = body.torso_distance(anatomy, canvas.x, canvas.y, canvas.z)
     seam = np.abs(torso + anatomy.fat + 0.62 * anatomy.muscle)
@@ -102,7 +113,7 @@ def paint_back(canvas: Canvas, anatomy: Anatomy, skin) -> None:
     canvas.cover(np.maximum(column, skin + anatomy.fat), MUSCLE - 20.0)
 
 
-def paint_abdomen(canvas: Canvas, anatomy: Anatomy, bowel) -> None:
+def paint_abdomen(canvas: Canvas, anatomy: Anatomy, bowel: Array) -> None:
     """Everything under the diaphragm, up to the highest place that the lungs leave free."""
     torso = body.torso_distance(anatomy, canvas.x, canvas.y, canvas.z)
     back = 14.0 * np.clip(-canvas.y / anatomy.depth, 0, 1)  # the wall is thicker there
@@ -122,7 +133,7 @@ def paint_abdomen(canvas: Canvas, anatomy: Anatomy, bowel) -> None:
     _paint_upper_organs(canvas, anatomy, cavity)
 
 
-def _paint_upper_organs(canvas, anatomy, cavity):
+def _paint_upper_organs(canvas: Canvas, anatomy: Anatomy, cavity: Array) -> None:
     """Stomach, spleen, liver; they reach into the lungs' place, which is painted later."""
     width, depth, floor, scale = anatomy.width, anatomy.depth, anatomy.base, anatomy.liver
     stomach = canvas.ellipsoid(
@@ -148,7 +159,7 @@ def _paint_upper_organs(canvas, anatomy, cavity):
     canvas.cover(np.maximum(liver, cavity), LIVER + 12.0 * canvas.coarse + veins)
 
 
-def paint_lung_wall(canvas: Canvas, anatomy: Anatomy, ribs):
+def paint_lung_wall(canvas: Canvas, anatomy: Anatomy, ribs: Array) -> Array:
     """A layer of muscle round the lungs (diaphragm, intercostals), then the ribs.
 
     Returns:
@@ -160,7 +171,7 @@ def paint_lung_wall(canvas: Canvas, anatomy: Anatomy, ribs):
     return lungs
 
 
-def paint_mediastinum(canvas: Canvas, anatomy: Anatomy, airways) -> None:
+def paint_mediastinum(canvas: Canvas, anatomy: Anatomy, airways: Array) -> None:
     """Fat between the lungs, and the great vessels and airways in it."""
     x, y, z = canvas.x, canvas.y, canvas.z
     floor = anatomy.base + anatomy.dome[1] - 5.0
@@ -185,7 +196,7 @@ def paint_mediastinum(canvas: Canvas, anatomy: Anatomy, airways) -> None:
     canvas.mix(airways, BRONCHUS)
 
 
-def _arch_distance(canvas, anatomy):
+def _arch_distance(canvas: Canvas, anatomy: Anatomy) -> Array:
     """Signed distance to the aortic arch: half a ring over the two aortas."""
     top = anatomy.base + 0.74 * anatomy.height
     ends = np.array([[14.0, 14.0], [-19.0, anatomy.spine_y + 20.0]])
@@ -212,7 +223,7 @@ def paint_heart(canvas: Canvas, anatomy: Anatomy) -> None:
     canvas.cover(right, BLOOD + 35.0)
 
 
-def paint_spine(canvas: Canvas, anatomy: Anatomy, skin) -> None:
+def paint_spine(canvas: Canvas, anatomy: Anatomy, skin: Array) -> None:
     """Vertebrae and discs, the canal with the cord, the processes behind it."""
     end = canvas.z - anatomy.apex - 120.0  # in the neck
     vertebra = np.maximum(canvas.rod(0.0, anatomy.spine_y, 18.0, 17.0), end)
@@ -226,7 +237,14 @@ def paint_spine(canvas: Canvas, anatomy: Anatomy, skin) -> None:
     canvas.cover(np.maximum(process, skin + 0.8 * anatomy.fat), CORTEX + 120.0)
 
 
-def paint_lungs(canvas: Canvas, anatomy: Anatomy, lungs, vessels, airways, value) -> None:
+def paint_lungs(
+    canvas: Canvas,
+    anatomy: Anatomy,
+    lungs: Array,
+    vessels: Array,
+    airways: Array,
+    value: float,
+) -> None:
     """Lung tissue, denser towards the back by gravity, with its vessels and airways."""
     inner = value * (1.0 - 0.28 * canvas.y / anatomy.depth)
     inner = inner * (1.0 + 0.07 * canvas.coarse + 0.09 * canvas.fine)

@@ -7,11 +7,22 @@ exact on the surface, good near it, which is what soft edges need.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 
-def ellipsoid(x, y, z, center, radii, power: float = 2):
+
+def ellipsoid(
+    x: Array,
+    y: Array,
+    z: Array,
+    center: Iterable[float | Array],
+    radii: Iterable[float | Array],
+    power: float = 2,
+) -> Array:
     """Signed distance, along the ray from the centre, to a superellipsoid; mm.
 
     Args:
@@ -33,7 +44,7 @@ def ellipsoid(x, y, z, center, radii, power: float = 2):
     return np.sqrt(square) * (1.0 - 1.0 / level)
 
 
-def union(a, b, smooth: float = 6.0):
+def union(a: Array, b: Array, smooth: float = 6.0) -> Array:
     """Smooth minimum of two distances; ``smooth`` is the width in mm of the blend.
 
     Args:
@@ -44,7 +55,7 @@ def union(a, b, smooth: float = 6.0):
     return -intersection(-a, -b, smooth)
 
 
-def intersection(a, b, smooth: float = 6.0):
+def intersection(a: Array, b: Array, smooth: float = 6.0) -> Array:
     """Smooth maximum of two distances; ``smooth`` is the width in mm of the blend.
 
     Args:
@@ -56,7 +67,7 @@ def intersection(a, b, smooth: float = 6.0):
     return np.maximum(a, b) + blend * blend / (4.0 * smooth)
 
 
-def occupancy(distance, width: float):
+def occupancy(distance: Array, width: float) -> Array:
     """Share of a voxel inside a shape, in [0, 1]: 1 where the distance is far below zero.
 
     Args:
@@ -67,13 +78,13 @@ def occupancy(distance, width: float):
     return t * t * (3.0 - 2.0 * t)
 
 
-def smooth_step(t):
+def smooth_step(t: Array) -> Array:
     """0 for t ≤ 0, 1 for t ≥ 1, with two continuous derivatives; the largest slope is 1.875."""
     t = np.clip(t, 0.0, 1.0)
     return t * t * t * (10.0 + t * (6.0 * t - 15.0))
 
 
-def ramp(t, rounding: float = 0.15):
+def ramp(t: Array, rounding: float = 0.15) -> Array:
     """Rises from about 0 at t = 0 to about 1 at t = 1 with a slope below 1, smooth everywhere.
 
     Args:
@@ -92,18 +103,18 @@ class Texture:
         step: grid spacing, mm.
     """
 
-    def __init__(self, values, origin, step: float):
+    def __init__(self, values: Array, origin: Array, step: float):
         self.values = np.asarray(values, dtype=np.float32)
         self.origin = np.asarray(origin, dtype=np.float64)
         self.step = float(step)
 
-    def __call__(self, x, y, z):
+    def __call__(self, x: Array, y: Array, z: Array) -> Array:
         """Linear interpolation at the points; the border value outside the grid."""
         index = [(value - first) / self.step for value, first in zip((x, y, z), self.origin)]
         return ndimage.map_coordinates(self.values, index, order=1, mode="nearest")
 
 
-def random_texture(rng, low, high, length: float) -> Texture:
+def random_texture(rng: np.random.Generator, low: Array, high: Array, length: float) -> Texture:
     """Smooth Gaussian noise of standard deviation 1 in a box of the body frame.
 
     Args:
@@ -118,7 +129,15 @@ def random_texture(rng, low, high, length: float) -> Texture:
     return Texture(field / field.std(), low, step)
 
 
-def tube_texture(points, radii, lengths, low, high, step: float, blur: float) -> Texture:
+def tube_texture(
+    points: Array,
+    radii: Array,
+    lengths: Array,
+    low: Array,
+    high: Array,
+    step: float,
+    blur: float,
+) -> Texture:
     """Share of volume filled by tubes, as an imaging system of finite resolution sees it.
 
     Each sample of a centre line leaves the volume π r² · length in the grid, spread by a Gaussian
@@ -148,7 +167,7 @@ def tube_texture(points, radii, lengths, low, high, step: float, blur: float) ->
     return Texture(1.0 - np.exp(-1.5 * filled), low, step)
 
 
-def _splat(index, weights, size):
+def _splat(index: Array, weights: Array, size: Array) -> Array:
     """Adds weights, (n,), to a grid of that size at fractional indices, (n, 3), trilinearly."""
     base = np.floor(index).astype(int)
     part = index - base
@@ -157,6 +176,6 @@ def _splat(index, weights, size):
         place = base + corner
         share = np.prod(np.where(corner, part, 1.0 - part), axis=1) * weights
         inside = np.all((place >= 0) & (place < size), axis=1)
-        flat = np.ravel_multi_index(tuple(place[inside].T), size)
+        flat = np.ravel_multi_index(tuple(place[inside].T), tuple(size))
         grid += np.bincount(flat, share[inside], minlength=grid.size)
     return grid.reshape(size)

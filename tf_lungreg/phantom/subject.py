@@ -7,11 +7,14 @@ knows, leaves anatomy, positions, noise, bias and observers as they are.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine, ras_to_lps, rotation
 from tf_lungreg.phantom.anatomy import Anatomy, draw_anatomy, lung_distance
 from tf_lungreg.phantom.motion import Motion, draw_motion
@@ -38,15 +41,15 @@ class Pose:
         center: (3,) world position of the volume's centre.
     """
 
-    rotation: np.ndarray
-    origin: np.ndarray
-    center: np.ndarray
+    rotation: Array
+    origin: Array
+    center: Array
 
-    def to_world(self, points):
+    def to_world(self, points: Array) -> Array:
         """Body to world, (..., 3)."""
         return points @ self.rotation.T + self.origin
 
-    def to_body(self, points):
+    def to_body(self, points: Array) -> Array:
         """World to body, (..., 3)."""
         return (points - self.origin) @ self.rotation
 
@@ -64,7 +67,7 @@ class Scanner:
 
     gain: float
     noise: float
-    bias: np.ndarray
+    bias: Array
     exhale_density: float
 
 
@@ -100,14 +103,15 @@ class Subject:
         """What the images are painted with."""
         return self.tissue_at(np.array(FIELD_OF_VIEW) / self.shape)
 
-    def tissue_at(self, spacing, trees: list[Tree] | None = None) -> Tissue:
+    def tissue_at(self, spacing: ArrayLike, trees: list[Tree] | None = None) -> Tissue:
         """The same for images of another voxel size, or with other vessels.
 
         Args:
             spacing: (3,) mm.
             trees: in place of those of :attr:`trees`.
         """
-        return make_tissue(self._rng("tissue"), self.anatomy, trees or self.trees, spacing)
+        voxel = np.asarray(spacing)
+        return make_tissue(self._rng("tissue"), self.anatomy, trees or self.trees, voxel)
 
     def finer_trees(self, ends: int, end_radius: float) -> list[Tree]:
         """Vessels that divide further than those of :attr:`trees`.
@@ -119,7 +123,7 @@ class Subject:
         return grow_trees(self._rng("vessels"), self.anatomy, ends, end_radius)
 
     @cached_property
-    def marks(self):
+    def marks(self) -> tuple[list[str], Array]:
         """Landmark names and their (n, 3) body positions at inspiration, mm."""
         return landmark_points(self.anatomy, self.trees)
 
@@ -134,13 +138,13 @@ class Subject:
         affine[:3, 3] = self.poses[phase].center - affine[:3, :3] @ middle
         return Frame(self.shape, affine)
 
-    def anatomy_points(self, phase: str):
+    def anatomy_points(self, phase: str) -> Array:
         """Body position at inspiration of each voxel of a phase, (3, D, H, W) mm."""
         points = self.poses[phase].to_body(_world_points(self.frame(phase)))
         points = np.moveaxis(points, -1, 0)
         return points if phase == "inhale" else by_slice(self.motion.inverse, points)
 
-    def clean_image(self, phase: str, points=None) -> np.ndarray:
+    def clean_image(self, phase: str, points: Array | None = None) -> Array:
         """Intensity without noise, bias and gain, (D, H, W) float32.
 
         Args:
@@ -151,7 +155,7 @@ class Subject:
         value = LUNG * (self.scanner.exhale_density if phase == "exhale" else 1.0)
         return by_slice(lambda x, y, z: paint(self.tissue, x, y, z, value), points)
 
-    def mask(self, phase: str, points=None) -> np.ndarray:
+    def mask(self, phase: str, points: Array | None = None) -> Array:
         """Both lungs, (D, H, W) uint8.
 
         Args:
@@ -162,7 +166,7 @@ class Subject:
         distance = by_slice(lambda x, y, z: lung_distance(self.anatomy, x, y, z), points)
         return (distance < 0).astype(np.uint8)
 
-    def image_and_mask(self, phase: str):
+    def image_and_mask(self, phase: str) -> tuple[Array, Array]:
         """The acquired image, (D, H, W) int16, and the lungs' mask, uint8."""
         points = self.anatomy_points(phase)
         clean = self.clean_image(phase, points) * self.scanner.gain
@@ -172,29 +176,29 @@ class Subject:
         image = np.hypot(clean + noise[0], noise[1])  # Rician: the magnitude of a complex signal
         return np.rint(image).astype(np.int16), self.mask(phase, points)
 
-    def move(self, points: np.ndarray) -> np.ndarray:
+    def move(self, points: Array) -> Array:
         """World points (..., 3), RAS, of the inhale image to the same anatomy at expiration."""
         x, y, z = np.moveaxis(self.poses["inhale"].to_body(points), -1, 0)
         return self.poses["exhale"].to_world(np.stack(self.motion.forward(x, y, z), axis=-1))
 
-    def displacement(self) -> np.ndarray:
+    def displacement(self) -> Array:
         """U with exhale(p + u(p)) ≃ inhale(p), on the inhale grid: (D, H, W, 3), LPS mm."""
         points = _world_points(self.frame("inhale"))
         return ras_to_lps(self.move(points) - points)
 
-    def true_landmarks(self, phase: str) -> np.ndarray:
+    def true_landmarks(self, phase: str) -> Array:
         """(n, 3) RAS mm, before any observer."""
         inhale = self.poses["inhale"].to_world(self.marks[1])
         return inhale if phase == "inhale" else self.move(inhale)
 
-    def observed_landmarks(self, phase: str) -> np.ndarray:
+    def observed_landmarks(self, phase: str) -> Array:
         """Marked by two observers: (2, n, 3) RAS mm."""
         rng = self._rng("observers_" + phase)
         truth = self.true_landmarks(phase)
         return truth + rng.standard_normal((2, *truth.shape)) * OBSERVER_SIGMA
 
 
-def make_subject(seed: np.random.SeedSequence, diagnosis: str, shape) -> Subject:
+def make_subject(seed: np.random.SeedSequence, diagnosis: str, shape: Sequence[int]) -> Subject:
     """Draws a patient.
 
     Args:
@@ -212,8 +216,9 @@ def make_subject(seed: np.random.SeedSequence, diagnosis: str, shape) -> Subject
     sex = "FM"[int(rng["person"].integers(2))]
     age = int(np.clip(round(rng["person"].normal(54, 12)), 20, 82))
     anatomy = draw_anatomy(rng["anatomy"], sex)
+    d, h, w = (int(n) for n in shape)
     return Subject(
-        shape=tuple(int(n) for n in shape),
+        shape=(d, h, w),
         sex=sex,
         age=age,
         anatomy=anatomy,
@@ -224,7 +229,7 @@ def make_subject(seed: np.random.SeedSequence, diagnosis: str, shape) -> Subject
     )
 
 
-def bias_field(shape, weights) -> np.ndarray:
+def bias_field(shape: Sequence[int], weights: Array) -> Array:
     """Smooth multiplicative field that falls off beyond the coil, (D, H, W) float32.
 
     Args:
@@ -237,13 +242,13 @@ def bias_field(shape, weights) -> np.ndarray:
     return (np.exp(log_bias) / (1.0 + (np.abs(h) / 1.05) ** 8)).astype(np.float32)
 
 
-def _world_points(frame: Frame) -> np.ndarray:
+def _world_points(frame: Frame) -> Array:
     """World position of each voxel, (D, H, W, 3) RAS mm."""
-    index = np.stack(np.indices(frame.shape), axis=-1).astype(np.float64)
+    index = np.stack(list(np.indices(frame.shape)), axis=-1).astype(np.float64)
     return apply_affine(frame.affine, index)
 
 
-def by_slice(function, points) -> np.ndarray:
+def by_slice(function: Callable[[Array, Array, Array], ArrayLike], points: Array) -> Array:
     """Calls function(x, y, z) slice by slice of (3, D, H, W) points: what fits the cache is fast.
 
     The function's results, (H, W) or three of them, are stacked to (D, H, W) or (3, D, H, W).
@@ -252,7 +257,7 @@ def by_slice(function, points) -> np.ndarray:
     return np.stack(slices, axis=slices[0].ndim - 2)
 
 
-def _draw_scanner(rng) -> Scanner:
+def _draw_scanner(rng: np.random.Generator) -> Scanner:
     return Scanner(
         gain=float(np.clip(rng.normal(1.08, 0.06), 0.9, 1.25)),
         noise=float(np.clip(rng.normal(22, 4), 12, 34)),
@@ -261,7 +266,7 @@ def _draw_scanner(rng) -> Scanner:
     )
 
 
-def _draw_poses(rng) -> dict:
+def _draw_poses(rng: np.random.Generator) -> dict[str, Pose]:
     """The patient's place in the scanner, and the small change of it between the phases."""
     center = rng.normal(0.0, 15.0, size=3)
     origin = center + (0.0, 8.0, 18.0) + rng.normal(0.0, (7.0, 5.0, 20.0))

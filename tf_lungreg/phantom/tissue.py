@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.phantom import organs
 from tf_lungreg.phantom.anatomy import Anatomy, arm_distance, torso_distance
 from tf_lungreg.phantom.organs import AIR, LUNG, Canvas
 from tf_lungreg.phantom.shapes import Texture, random_texture, tube_texture
-from tf_lungreg.phantom.tubes import airway_samples, rib_samples
+from tf_lungreg.phantom.tubes import Samples, airway_samples, rib_samples
 from tf_lungreg.phantom.vessels import Tree
 
 _REGION = np.array([260.0, 130.0, 360.0])  # half of the box with random texture, body frame, mm
@@ -39,11 +40,13 @@ class Tissue:
     airways: Texture
     coarse: Texture
     fine: Texture
-    bowel: np.ndarray
+    bowel: Array
     edge: float
 
 
-def make_tissue(rng, anatomy: Anatomy, trees: list[Tree], spacing) -> Tissue:
+def make_tissue(
+    rng: np.random.Generator, anatomy: Anatomy, trees: list[Tree], spacing: Array
+) -> Tissue:
     """Draws what is random in the tissues and renders the tubes for a voxel size.
 
     Args:
@@ -54,19 +57,17 @@ def make_tissue(rng, anatomy: Anatomy, trees: list[Tree], spacing) -> Tissue:
     """
     voxel = float(np.mean(spacing))
     reach = np.array([anatomy.width + 25.0, anatomy.depth + 30.0, anatomy.apex + 30.0])
-    box = {
-        "low": -reach,
-        "high": reach,
-        "step": float(np.clip(0.7 * voxel, 2.0, 6.0)),
-        "blur": 0.42 * voxel,
-    }
-    neck = {**box, "high": reach + (0.0, 0.0, 60.0)}
-    vessels = [np.concatenate(values) for values in zip(*(tree.samples() for tree in trees))]
+    step = float(np.clip(0.7 * voxel, 2.0, 6.0))
+
+    def render(samples: Samples, high: Array) -> Texture:
+        return tube_texture(*samples, low=-reach, high=high, step=step, blur=0.42 * voxel)
+
+    points, radii, lengths = map(np.concatenate, zip(*(tree.samples() for tree in trees)))
     return Tissue(
         anatomy=anatomy,
-        vessels=tube_texture(*vessels, **box),
-        ribs=tube_texture(*rib_samples(anatomy), **box),
-        airways=tube_texture(*airway_samples(anatomy), **neck),
+        vessels=render((points, radii, lengths), reach),
+        ribs=render(rib_samples(anatomy), reach),
+        airways=render(airway_samples(anatomy), reach + (0.0, 0.0, 60.0)),  # up the neck
         coarse=random_texture(rng, -_REGION, _REGION, 14.0),
         fine=random_texture(rng, -_REGION, _REGION, 5.0),
         bowel=_draw_bowel(rng, anatomy),
@@ -74,7 +75,7 @@ def make_tissue(rng, anatomy: Anatomy, trees: list[Tree], spacing) -> Tissue:
     )
 
 
-def paint(tissue: Tissue, x, y, z, lung_value: float = LUNG) -> np.ndarray:
+def paint(tissue: Tissue, x: Array, y: Array, z: Array, lung_value: float = LUNG) -> Array:
     """Intensity at points of the body at inspiration, without noise or bias.
 
     Args:
@@ -87,17 +88,19 @@ def paint(tissue: Tissue, x, y, z, lung_value: float = LUNG) -> np.ndarray:
     Returns:
         float32 array of the points' shape.
     """
-    points = [np.asarray(value, dtype=np.float32) for value in (x, y, z)]
+    x, y, z = (np.asarray(value, dtype=np.float32) for value in (x, y, z))
     skin = np.minimum(
-        torso_distance(tissue.anatomy, *points), arm_distance(tissue.anatomy, *points)
+        torso_distance(tissue.anatomy, x, y, z), arm_distance(tissue.anatomy, x, y, z)
     )
-    image = np.full(points[0].shape, AIR, dtype=np.float32)
+    image = np.full(x.shape, AIR, dtype=np.float32)
     near = skin < 2.0 * tissue.edge
-    image[near] = _paint_body(tissue, [value[near] for value in points], skin[near], lung_value)
+    image[near] = _paint_body(tissue, (x[near], y[near], z[near]), skin[near], lung_value)
     return image
 
 
-def _paint_body(tissue: Tissue, points, skin, lung_value):
+def _paint_body(
+    tissue: Tissue, points: tuple[Array, Array, Array], skin: Array, lung_value: float
+) -> Array:
     anatomy = tissue.anatomy
     canvas = Canvas(*points, tissue.coarse(*points), tissue.fine(*points), tissue.edge)
     organs.paint_skin_and_muscle(canvas, anatomy, skin)
@@ -113,7 +116,7 @@ def _paint_body(tissue: Tissue, points, skin, lung_value):
     return canvas.image
 
 
-def _draw_bowel(rng, anatomy):
+def _draw_bowel(rng: np.random.Generator, anatomy: Anatomy) -> Array:
     """Loops of random size, place and content below liver and stomach, (70, 7)."""
     count = 70
     low = (-0.85 * anatomy.width, -0.35 * anatomy.depth, anatomy.base - 260.0)

@@ -6,12 +6,21 @@ line that the samples stand for, all in millimetres.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from tf_lungreg.arrays import Array
+from tf_lungreg.phantom.anatomy import Anatomy
 
-def _samples(curves, radii):
+Samples = tuple[Array, Array, Array]  # points (n, 3), radii (n,), lengths (n,)
+
+
+def _samples(curves: Iterable[Array], radii: Iterable[float]) -> Samples:
     """Centre lines as points (n, 3), radii and lengths (n,)."""
-    points, widths, lengths = [], [], []
+    points: list[Array] = []
+    widths: list[Array] = []
+    lengths: list[Array] = []
     for curve, radius in zip(curves, radii):
         curve = np.asarray(curve, dtype=np.float64)
         step = np.linalg.norm(np.diff(curve, axis=0), axis=1)
@@ -21,9 +30,9 @@ def _samples(curves, radii):
     return np.concatenate(points), np.concatenate(widths), np.concatenate(lengths)
 
 
-def rib_samples(anatomy):
+def rib_samples(anatomy: Anatomy) -> Samples:
     """Ten pairs of ribs: half ellipses round the pleura that descend to the front; the sternum."""
-    curves = []
+    curves: list[Array] = []
     angle = np.linspace(-0.93, 0.72, 160) * np.pi / 2
     for number in range(10):
         level = anatomy.apex - 4.0 - number * anatomy.height / 10.5
@@ -42,12 +51,12 @@ def rib_samples(anatomy):
     return _samples(curves + sternum, [4.6] * len(curves) + [4.5] * 3)
 
 
-def airway_samples(anatomy):
+def airway_samples(anatomy: Anatomy) -> Samples:
     """Trachea, main bronchi and two generations after them."""
     fork = np.array([2.0, -6.0, anatomy.base + 0.64 * anatomy.height])
     share = np.linspace(0.0, 1.0, 60)[:, None]
 
-    def line(start, end):
+    def line(start: Array, end: Array) -> Array:
         return start + share * (np.asarray(end) - start)
 
     curves = [line(np.array([0.0, -2.0, anatomy.apex + 90.0]), fork)]

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.phantom.anatomy import Anatomy, lung_distance
+from tf_lungreg.phantom.tubes import Samples
 
 _ENDS = 220  # of each of the two trees (arteries, veins) of a lung
 _END_RADIUS = 1.05  # mm
@@ -29,17 +31,17 @@ class Tree:
         radii: (n,) mm.
     """
 
-    points: np.ndarray
-    parents: np.ndarray
-    radii: np.ndarray
+    points: Array
+    parents: Array
+    radii: Array
 
     @property
-    def branchings(self) -> np.ndarray:
+    def branchings(self) -> Array:
         """Indices of the nodes, the root excepted, where a vessel divides."""
         children = np.bincount(self.parents[1:], minlength=len(self.points))
         return np.flatnonzero(children[1:] >= 2) + 1
 
-    def samples(self, step: float = 1.5):
+    def samples(self, step: float = 1.5) -> Samples:
         """Pieces of about ``step`` mm of the centre lines: points (m, 3), radii, lengths (m,)."""
         start, end = self.points[self.parents[1:]], self.points[1:]
         length = np.linalg.norm(end - start, axis=1)
@@ -54,7 +56,10 @@ class Tree:
 
 
 def grow_trees(
-    rng, anatomy: Anatomy, ends: int = _ENDS, end_radius: float = _END_RADIUS
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    ends: int = _ENDS,
+    end_radius: float = _END_RADIUS,
 ) -> list[Tree]:
     """Arteries and veins of both lungs: right, right, left, left.
 
@@ -64,7 +69,7 @@ def grow_trees(
         ends: of each tree.
         end_radius: mm.
     """
-    trees = []
+    trees: list[Tree] = []
     for side in (1, -1):
         for offset in ((0.0, 6.0, 9.0), (0.0, -4.0, -9.0)):
             root = anatomy.hilum(side) + offset
@@ -72,7 +77,7 @@ def grow_trees(
     return trees
 
 
-def _random_ends(rng, anatomy, side, count):
+def _random_ends(rng: np.random.Generator, anatomy: Anatomy, side: int, count: int) -> Array:
     """Random points of one lung at least 4 mm below its surface, (n, 3)."""
     low = np.array([0.0, -anatomy.depth, anatomy.base])
     high = np.array([anatomy.width, anatomy.depth, anatomy.apex])
@@ -81,7 +86,7 @@ def _random_ends(rng, anatomy, side, count):
     return points[inside][:count]
 
 
-def _grow(rng, root, ends, end_radius) -> Tree:
+def _grow(rng: np.random.Generator, root: Array, ends: Array, end_radius: float) -> Tree:
     points, parents, path = np.array([root]), np.zeros(1, dtype=int), np.zeros(1)
     for end in ends:
         cost = np.linalg.norm(points - end, axis=1) + _BALANCE * path
@@ -95,7 +100,7 @@ def _grow(rng, root, ends, end_radius) -> Tree:
     return Tree(points, parents, _murray(parents, end_radius))
 
 
-def _bent_line(rng, start, end):
+def _bent_line(rng: np.random.Generator, start: Array, end: Array) -> Array:
     """Nodes after ``start`` up to ``end`` on a slightly bent curve, (n, 3)."""
     length = np.linalg.norm(end - start)
     count = max(1, int(round(length / _SEGMENT)))
@@ -104,7 +109,7 @@ def _bent_line(rng, start, end):
     return start + share[:, None] * (end - start) + (share * (1 - share))[:, None] * 4 * bend
 
 
-def _murray(parents, end_radius):
+def _murray(parents: Array, end_radius: float) -> Array:
     cubes = np.zeros(len(parents))
     leaves = np.bincount(parents[1:], minlength=len(parents)) == 0
     cubes[leaves] = end_radius**3
@@ -113,7 +118,9 @@ def _murray(parents, end_radius):
     return np.cbrt(cubes)
 
 
-def landmark_points(anatomy: Anatomy, trees: list[Tree], count: int = 11, depth: float = 16.0):
+def landmark_points(
+    anatomy: Anatomy, trees: list[Tree], count: int = 11, depth: float = 16.0
+) -> tuple[list[str], Array]:
     """Branching points spread over both lungs, deep enough to stay inside when marked badly.
 
     Args:
@@ -128,7 +135,8 @@ def landmark_points(anatomy: Anatomy, trees: list[Tree], count: int = 11, depth:
     nodes = np.concatenate([tree.points[tree.branchings] for tree in trees])
     radii = np.concatenate([tree.radii[tree.branchings] for tree in trees])
     good = (lung_distance(anatomy, *nodes.T) < -depth) & (radii > 1.3 * _END_RADIUS)
-    names, chosen = [], []
+    names: list[str] = []
+    chosen: list[Array] = []
     for side, label, share in ((1, "right", count - count // 2), (-1, "left", count // 2)):
         points = _spread(nodes[good & (side * nodes[:, 0] > 0)], share)
         points = points[np.argsort(-points[:, 2], kind="stable")]
@@ -137,7 +145,7 @@ def landmark_points(anatomy: Anatomy, trees: list[Tree], count: int = 11, depth:
     return names, np.concatenate(chosen)
 
 
-def _spread(points, count):
+def _spread(points: Array, count: int) -> Array:
     """Farthest-point choice from the highest point on, (count, 3)."""
     chosen = [int(np.argmax(points[:, 2]))]
     distance = np.linalg.norm(points - points[chosen[0]], axis=1)

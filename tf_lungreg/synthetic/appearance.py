@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.synthetic.deformation import smooth_field
 
 # Intensities of the phantom between which a random contrast is linear: air, lung (95), the
@@ -13,7 +16,7 @@ _KNOTS = np.array([0, 12, 60, 95, 130, 240, 350, 430, 500, 560, 640, 700, 850, 9
 _LUNG = slice(2, 5)
 
 
-def random_contrast(rng) -> np.ndarray:
+def random_contrast(rng: np.random.Generator) -> Array:
     """Values in about [0, 1] at the knots: like MRI, like CT, or like nothing known."""
     kind = rng.choice(["mr", "ct", "random"], p=[0.35, 0.4, 0.25])
     if kind == "mr":
@@ -27,7 +30,7 @@ def random_contrast(rng) -> np.ndarray:
     return 1 - values if rng.random() < 0.08 else values
 
 
-def _ct_contrast(rng):
+def _ct_contrast(rng: np.random.Generator) -> Array:
     """Dark lungs, muscle brighter than fat, bright bone."""
     lung, bone = rng.uniform(0.05, 0.25), rng.uniform(0.85, 1.1)
     muscle = rng.uniform(0.74, 0.86)
@@ -39,7 +42,9 @@ def _ct_contrast(rng):
     return np.array([0, 0, *lungs, cortex, *soft, fat + 0.05, fat, fat])
 
 
-def acquire(rng, tissue: np.ndarray, contrast: np.ndarray, spacing) -> np.ndarray:
+def acquire(
+    rng: np.random.Generator, tissue: Array, contrast: Array, spacing: Iterable[float]
+) -> Array:
     """One acquisition of a body: the contrast a little changed, blur, bias, gain, noise.
 
     Args:

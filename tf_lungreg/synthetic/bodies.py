@@ -6,6 +6,7 @@ Axes are (D, H, W) as everywhere, coordinates millimetres along them from the gr
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import numpy as np
 from scipy import ndimage
 from tqdm.auto import tqdm
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.files import replacing
-from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.geometry import DIRECTIONS, apply_affine
 from tf_lungreg.images.sampling import sample_linear
 from tf_lungreg.phantom.anatomy import lung_distance
 from tf_lungreg.phantom.subject import by_slice, make_subject
@@ -30,6 +32,8 @@ _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 _DIAGNOSES = ("healthy", "ssc")  # in turn: they breathe differently
 CENTER = (np.array(IMAGE_SHAPE) - 1) / 2 * IMAGE_STEP
 
+_Motion = Callable[[Array, Array, Array], tuple[Array, Array, Array]]  # of the body frame, mm
+
 
 @dataclass(frozen=True, eq=False)
 class Bodies:
@@ -44,16 +48,16 @@ class Bodies:
         inhale: the same from expiration to inspiration.
     """
 
-    images: np.ndarray
+    images: Array
     step: float
-    lungs: np.ndarray
-    distance: np.ndarray
-    exhale: np.ndarray
-    inhale: np.ndarray
+    lungs: Array
+    distance: Array
+    exhale: Array
+    inhale: Array
 
 
 def load_bodies(
-    count: int, seed: int, cache: str | os.PathLike | None = None, step: float = IMAGE_STEP
+    count: int, seed: int, cache: str | os.PathLike[str] | None = None, step: float = IMAGE_STEP
 ) -> Bodies:
     """Renders bodies, or finds them in a folder where an earlier call has put them.
 
@@ -77,7 +81,7 @@ def load_bodies(
     return Bodies(step=step, **arrays)
 
 
-def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
+def sample(values: Array, points: Array, step: float) -> Array:
     """A field of one of the grids at points, linearly, its border continued.
 
     Args:
@@ -89,7 +93,7 @@ def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
     return sample_linear(values, (points - origin) / step, np.float32)
 
 
-def picture(image, points, step, spacing):
+def picture(image: Array, points: Array, step: float, spacing: Array) -> Array:
     """The intensity of a body at points, smoothed to the distance between them.
 
     Args:
@@ -109,7 +113,7 @@ def picture(image, points, step, spacing):
     return sample_linear(part, voxels - low, np.float32)
 
 
-def importance(intensity: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+def importance(intensity: Array, lungs: Array) -> Array:
     """How much each voxel's truth counts: most in the lungs, less in the body, hardly in air.
 
     Args:
@@ -119,11 +123,11 @@ def importance(intensity: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     return 0.05 + 0.5 * (intensity > _BODY) + 1.5 * lungs
 
 
-def _render(seed, diagnosis, step):
+def _render(seed: int, diagnosis: str, step: float) -> tuple[Array, Array, Array, Array, Array]:
     subject = make_subject(np.random.SeedSequence(seed), diagnosis, IMAGE_SHAPE)
     trees = subject.finer_trees(*_FINE_VESSELS) if step == FINE_STEP else subject.trees
     tissue = subject.tissue_at((step,) * 3, trees)
-    shape = np.round(np.array(IMAGE_SHAPE) * IMAGE_STEP / step).astype(int)
+    shape = tuple(np.round(np.array(IMAGE_SHAPE) * IMAGE_STEP / step).astype(int))
     image = by_slice(lambda x, y, z: paint(tissue, x, y, z), _grid(shape, step))
     points = _grid(IMAGE_SHAPE, IMAGE_STEP)
     distance = by_slice(lambda x, y, z: lung_distance(subject.anatomy, x, y, z), points)
@@ -134,16 +138,16 @@ def _render(seed, diagnosis, step):
     return image.astype(np.float16), distance < 0, whole, exhale, inhale
 
 
-def _displacement(motion, points):
+def _displacement(motion: _Motion, points: Array) -> Array:
     """(d, h, w, 3), mm along D, H, W, of a map of the body frame."""
     moved = by_slice(lambda x, y, z: np.stack(motion(x, y, z)), points)
     return (np.moveaxis(moved - points, 0, -1) @ DIRECTIONS).astype(np.float32)
 
 
-def _grid(shape, step) -> np.ndarray:
+def _grid(shape: Sequence[int], step: float) -> Array:
     """Body positions of the voxels, (3, D, H, W) RAS mm."""
     affine = np.eye(4)
     affine[:3, :3] = DIRECTIONS * step
     affine[:3, 3] = np.array(_CENTER) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    index = np.stack(np.indices(shape), axis=-1).astype(np.float64)
-    return np.moveaxis(apply_affine(Frame(shape, affine).affine, index), -1, 0)
+    index = np.stack(list(np.indices(shape)), axis=-1).astype(np.float64)
+    return np.moveaxis(apply_affine(affine, index), -1, 0)

@@ -7,11 +7,14 @@ truth as a coarser network would have it: smoothed, and wrong by a smooth field 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.synthetic.appearance import acquire, random_contrast
 from tf_lungreg.synthetic.bodies import (
     CENTER,
@@ -41,14 +44,14 @@ class SyntheticCrop:
             hardly in air or outside the moving image.
     """
 
-    fixed: np.ndarray
-    moving: np.ndarray
-    start: np.ndarray
-    displacement: np.ndarray
-    weight: np.ndarray
+    fixed: Array
+    moving: Array
+    start: Array
+    displacement: Array
+    weight: Array
 
 
-def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
+def draw_crop(bodies: Bodies, seed: int, shape: Sequence[int] = (48, 48, 48)) -> SyntheticCrop:
     """A function of its arguments alone.
 
     Args:
@@ -69,7 +72,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     points = (index - (np.array(shape) - 1) / 2) * spacing
 
-    def to_body(places):
+    def to_body(places: Array) -> Array:
         return (places * zoom) @ turn.T + center
 
     displaced = points + _displacement(rng, shape, spacing)
@@ -108,7 +111,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
     )
 
 
-def _draw_view(rng, lungs):
+def _draw_view(rng: np.random.Generator, lungs: Array) -> tuple[Array, Array, Array]:
     """Rotation, zoom with mirrors, and the place in the body where the crop's middle is, mm."""
     turn = random_rotation(rng, 15 * rng.random())
     zoom = np.exp(rng.normal(0, 0.1) + rng.normal(0, 0.05, 3)) * rng.choice([-1, 1], 3)
@@ -120,17 +123,18 @@ def _draw_view(rng, lungs):
     return turn, zoom, place + rng.normal(0, 10, 3)
 
 
-def _displacement(rng, shape, spacing):
+def _displacement(rng: np.random.Generator, shape: Sequence[int], spacing: Array) -> Array:
     """Smooth random displacement of several scales, mm."""
     strength = rng.uniform(0, 1.5)
     scales = ((110.0, 6.0), (55.0, 4.0), (28.0, 1.5), (16.0, 0.6))
-    return sum(
+    fields = (
         smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0, 1))
         for knots, sigma in scales
     )
+    return functools.reduce(np.add, fields)
 
 
-def _blur(rng, image):
+def _blur(rng: np.random.Generator, image: Array) -> Array:
     """Thick slices, in some images: smooth along one axis."""
     if rng.random() < 0.75:
         return image
@@ -138,7 +142,7 @@ def _blur(rng, image):
     return ndimage.gaussian_filter1d(image, sigma, axis=rng.integers(3), mode="nearest")
 
 
-def _start(rng, displacement, spacing):
+def _start(rng: np.random.Generator, displacement: Array, spacing: Array) -> Array:
     """The truth smoothed and wrong, for blocks of two voxels, in blocks."""
     shape = displacement.shape[:3]
     amount = np.exp(rng.uniform(np.log(0.5), np.log(9)))  # mm

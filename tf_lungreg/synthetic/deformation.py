@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import rotation
 
 # Distance of the control points and standard deviation of their displacement, mm.
 _SCALES = ((110.0, 12.0), (55.0, 4.0), (28.0, 1.3))
 
 
-def random_rotation(rng: np.random.Generator, limit: float) -> np.ndarray:
+def random_rotation(rng: np.random.Generator, limit: float) -> Array:
     """Rotations about the three axes by up to ``limit`` degrees each, (3, 3).
 
     Args:
@@ -20,7 +24,7 @@ def random_rotation(rng: np.random.Generator, limit: float) -> np.ndarray:
     return rotation(rng.uniform(-limit, limit, 3))
 
 
-def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
+def random_affine(rng: np.random.Generator) -> tuple[Array, Array]:
     """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 80 mm."""
     turn = random_rotation(rng, 22 * rng.random() ** 2)
     scale = np.diag(np.exp(rng.normal(0, 0.08 * rng.random(), 3)))
@@ -28,7 +32,9 @@ def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
     return matrix, rng.uniform(-80, 80, 3) * rng.random() ** 2
 
 
-def random_displacement(rng, shape, spacing) -> np.ndarray:
+def random_displacement(
+    rng: np.random.Generator, shape: Sequence[int], spacing: Iterable[float]
+) -> Array:
     """Smooth random displacement of several scales, (D, H, W, 3) mm.
 
     Args:
@@ -37,13 +43,16 @@ def random_displacement(rng, shape, spacing) -> np.ndarray:
         spacing: voxel size in mm along D, H, W.
     """
     strength = rng.uniform(0, 1.5)
-    return sum(
+    fields = (
         smooth_field(rng, shape, spacing, knots, sigma * strength * rng.uniform(0.2, 1))
         for knots, sigma in _SCALES
     )
+    return functools.reduce(np.add, fields)
 
 
-def random_sliding(rng, shape, spacing, distance: np.ndarray) -> np.ndarray:
+def random_sliding(
+    rng: np.random.Generator, shape: Sequence[int], spacing: Iterable[float], distance: Array
+) -> Array:
     """A motion of the lungs that ends within 2 to 20 mm outside them, (D, H, W, 3) mm.
 
     Args:
@@ -57,7 +66,14 @@ def random_sliding(rng, shape, spacing, distance: np.ndarray) -> np.ndarray:
     return np.exp(-((np.maximum(distance, 0) / fall) ** 2))[..., np.newaxis] * motion
 
 
-def smooth_field(rng, shape, spacing, knots: float, sigma: float, channels: int = 3) -> np.ndarray:
+def smooth_field(
+    rng: np.random.Generator,
+    shape: Sequence[int],
+    spacing: Iterable[float],
+    knots: float,
+    sigma: float,
+    channels: int = 3,
+) -> Array:
     """Cubic B-splines with normal coefficients.
 
     Args:
@@ -77,7 +93,7 @@ def smooth_field(rng, shape, spacing, knots: float, sigma: float, channels: int 
     return np.einsum("ai,bj,ck,ijkd->abcd", *bases, coefficients, optimize=True)
 
 
-def _cubic_basis(length, count):
+def _cubic_basis(length: int, count: int) -> Array:
     """Values of ``count`` uniform cubic B-splines at ``length`` places, (length, count)."""
     place = np.linspace(0, count - 3 - 1e-6, length)
     first = np.floor(place).astype(int)

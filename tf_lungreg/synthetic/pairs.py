@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.synthetic.appearance import acquire, random_contrast
 from tf_lungreg.synthetic.bodies import (
     IMAGE_STEP,
@@ -38,13 +40,19 @@ class SyntheticPair:
             hardly in air or outside the moving image, nothing in the margin.
     """
 
-    fixed: np.ndarray
-    moving: np.ndarray
-    grid: np.ndarray
-    weight: np.ndarray
+    fixed: Array
+    moving: Array
+    grid: Array
+    weight: Array
 
 
-def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin: int = 4):
+def draw_pair(
+    bodies: Bodies,
+    seed: int,
+    shape: Sequence[int],
+    spacing: Sequence[float] | Array = (5.0, 5.0, 5.0),
+    margin: int = 4,
+) -> SyntheticPair:
     """A function of its arguments alone.
 
     Both images are views of one body: the fixed one after a smooth random displacement, one of them
@@ -57,9 +65,6 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
         shape: voxels (D, H, W).
         spacing: voxel size, mm.
         margin: voxels.
-
-    Returns:
-        A :class:`SyntheticPair`.
     """
     rng = np.random.default_rng(seed)
     spacing = np.array(spacing)
@@ -118,18 +123,18 @@ def draw_pair(bodies: Bodies, seed: int, shape, spacing=(5.0, 5.0, 5.0), margin:
 class _View:
     """Where the field of view lies in the body: ``body = rotation (zoom ∘ mirror p) + center``."""
 
-    rotation: np.ndarray
-    scale: np.ndarray
-    center: np.ndarray
+    rotation: Array
+    scale: Array
+    center: Array
 
-    def to_body(self, points):
+    def to_body(self, points: Array) -> Array:
         return (points * self.scale) @ self.rotation.T + self.center
 
-    def from_body(self, points):
+    def from_body(self, points: Array) -> Array:
         return ((points - self.center) @ self.rotation) / self.scale
 
 
-def _draw_view(rng, lungs, half) -> _View:
+def _draw_view(rng: np.random.Generator, lungs: Array, half: Array) -> _View:
     """About the lungs; where it is smaller than the chest, about any place in them."""
     inside = np.argwhere(lungs)
     place = inside[rng.integers(len(inside))] * IMAGE_STEP

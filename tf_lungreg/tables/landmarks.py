@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import ras_to_lps
-from tf_lungreg.tables.slicer import is_slicer, read_slicer
+from tf_lungreg.tables.slicer import MarkedPoint, is_slicer, read_slicer
 from tf_lungreg.tables.table import read_table
 
 SYSTEMS = ("ras", "lps")  # in which coordinates of points may be given
@@ -26,7 +27,7 @@ class Landmarks:
         path: the file, for messages.
     """
 
-    points: dict[str, dict[str, np.ndarray]]
+    points: dict[str, dict[str, Array]]
     path: str
 
     @property
@@ -34,7 +35,7 @@ class Landmarks:
         """Every name once, in the file's order."""
         return list(dict.fromkeys(name for points in self.points.values() for name in points))
 
-    def mean(self) -> dict[str, np.ndarray]:
+    def mean(self) -> dict[str, Array]:
         """Name → (3,) RAS mm, the mean over the observers who marked it."""
         return {
             name: np.mean([p[name] for p in self.points.values() if name in p], axis=0)
@@ -42,7 +43,7 @@ class Landmarks:
         }
 
 
-def read_landmarks(path: str | os.PathLike, coordinates: str = "ras") -> Landmarks:
+def read_landmarks(path: str | os.PathLike[str], coordinates: str = "ras") -> Landmarks:
     """Reads a table ``name,x,y,z[,observer]`` in mm, or points that 3D Slicer saved.
 
     Args:
@@ -59,7 +60,7 @@ def read_landmarks(path: str | os.PathLike, coordinates: str = "ras") -> Landmar
     """
     if coordinates not in SYSTEMS:
         raise InputError(f"coordinates: 'ras' or 'lps' is needed, not {coordinates!r}.")
-    points: dict[str, dict[str, np.ndarray]] = {}
+    points: dict[str, dict[str, Array]] = {}
     for row, system in _marked_points(path, coordinates):
         name, observer = row["name"], row.get("observer", "")
         if not name:
@@ -72,7 +73,7 @@ def read_landmarks(path: str | os.PathLike, coordinates: str = "ras") -> Landmar
     return Landmarks(points, str(path))
 
 
-def read_landmark_rows(path: str | os.PathLike) -> list[dict[str, str]]:
+def read_landmark_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows behind :func:`read_landmarks`, in the file's order and coordinate system.
 
     Raises:
@@ -81,16 +82,14 @@ def read_landmark_rows(path: str | os.PathLike) -> list[dict[str, str]]:
     return [row for row, _ in _marked_points(path, "ras")]
 
 
-def _marked_points(path, coordinates: str) -> list[tuple[dict[str, str], str]]:
+def _marked_points(path: str | os.PathLike[str], coordinates: str) -> list[MarkedPoint]:
     """Each row of a file of points with its coordinate system."""
     if is_slicer(Path(path)):
         return read_slicer(Path(path))
     return [(row, coordinates) for row in read_table(path, ("name", "x", "y", "z"))]
 
 
-def match_landmarks(
-    fixed: Landmarks, moving: Landmarks
-) -> tuple[list[str], np.ndarray, np.ndarray]:
+def match_landmarks(fixed: Landmarks, moving: Landmarks) -> tuple[list[str], Array, Array]:
     """Joins two images' landmarks by name, each point the mean over its image's observers.
 
     Returns:
@@ -111,7 +110,7 @@ def match_landmarks(
     return names, np.array([in_fixed[n] for n in names]), np.array([in_moving[n] for n in names])
 
 
-def _coordinates(path, row: Mapping[str, str]) -> np.ndarray:
+def _coordinates(path: str | os.PathLike[str], row: Mapping[str, str]) -> Array:
     try:
         point = np.array([float(row[axis]) for axis in "xyz"])
     except ValueError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import InputError, MissingFileError
 
@@ -55,7 +56,8 @@ def read_slicer(path: Path) -> list[MarkedPoint]:
 
 def _read_fcsv(path: Path, text: str) -> Iterator[MarkedPoint]:
     """Comma-separated rows below comments, two of which name the system and the columns."""
-    stated, columns, rows = "", _COLUMNS, []
+    stated, columns = "", _COLUMNS
+    rows: list[str] = []
     for line in text.splitlines():
         key, equals, value = line.lstrip("# ").partition("=")
         if not line.startswith("#"):
@@ -82,7 +84,7 @@ def _read_json(path: Path, text: str) -> Iterator[MarkedPoint]:
                 yield _row(point["label"], point["position"]), system
 
 
-def _unit(markups: Mapping) -> str:
+def _unit(markups: Mapping[str, Any]) -> str:
     """Slicer writes ``mm``, or a code of a terminology, whose first entry is the unit."""
     unit = markups.get("coordinateUnits", "mm")
     return unit if isinstance(unit, str) else str(unit[0])
@@ -95,6 +97,6 @@ def _system(path: Path, stated: str) -> str:
     return system
 
 
-def _row(name: str, position) -> dict[str, str]:
+def _row(name: str, position: Iterable[object]) -> dict[str, str]:
     x, y, z = (str(value) for value in position)
     return {"name": name, "x": x, "y": y, "z": z}

@@ -16,7 +16,7 @@ _SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
 def read_table(
-    path: str | os.PathLike, required: Sequence[str] = (), delimiter: str | None = None
+    path: str | os.PathLike[str], required: Sequence[str] = (), delimiter: str | None = None
 ) -> list[dict[str, str]]:
     """Reads a table with a header line; cells and column names come stripped of white space.
 
@@ -58,7 +58,7 @@ def read_table(
 
 
 def write_table(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     rows: Iterable[Mapping[str, object]],
     delimiter: str | None = None,
     overwrite: bool = False,
