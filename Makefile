@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint docs bench clean
+.PHONY: train test lint types docs bench clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,9 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/installed
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
