@@ -1,4 +1,4 @@
-"""Sampling a volume at voxel coordinates, and going through a large grid in slabs."""
+"""Sampling an image at voxel coordinates, and going through a large grid in slabs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUDGE = 1e-6  # voxels; see Sampler
 
 
 class Sampler:
-    """A volume ready to be sampled at any voxel coordinates: ``sampler(x) = data(x)``.
+    """An image ready to be sampled at any voxel coordinates: ``sampler(x) = data(x)``.
 
     Outside is what lies more than half a voxel beyond the centre of the last voxel, which is
     SimpleITK's rule; within that half voxel the border continues. Where a sample lies exactly
@@ -80,8 +80,8 @@ def is_inside(coordinates: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Which coordinates, (3, N), lie within half a voxel of the outermost centres: (N,), bool.
 
     Args:
-        coordinates: in voxels of the volume.
-        shape: (3,), of the volume.
+        coordinates: in voxels of the image.
+        shape: (3,), of the image.
     """
     nudged = coordinates + _NUDGE
     return ((nudged >= -0.5) & (nudged < np.reshape(shape, (3, 1)) - 0.5)).all(axis=0)
