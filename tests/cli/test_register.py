@@ -154,7 +154,7 @@ def test_landmarks_in_lps(images, model, capsys):
 
 @pytest.fixture
 def no_pretrained(monkeypatch):
-    monkeypatch.setattr("tf_lungreg.inference.default_model.pretrained_model", lambda: None)
+    monkeypatch.setattr("tf_lungreg.inference.default_model.pretrained_model", lambda preset=None: None)
 
 
 @pytest.mark.parametrize(
