@@ -225,7 +225,7 @@ def test_a_file_that_could_kill_the_process_is_one_failed_pair(images, model, ca
     assert [line.split(",")[:2] for line in summary[1:]] == [
         *(["a", "failed"], ["b", "registered"], ["c", "failed"])
     ]
-    assert "a: failed: deep.dcm: the DICOM header is damaged" in capfd.readouterr().out
+    assert "a: failed: deep.dcm: the DICOM file is truncated or damaged" in capfd.readouterr().out
 
 
 def test_many_pairs_that_are_terminated(images, model, running):
