@@ -3,11 +3,14 @@
 import argparse
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tf_lungreg.cli.main import make_parser
+from tf_lungreg.inference.network_pass import identity_model
+from tf_lungreg.registration import pipeline
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("serving/*.md")])
@@ -108,3 +111,21 @@ def test_the_readmes_python_runs():
     names = {}
     exec(block, names)
     assert set(names["out"]) == {"warped", "grid", "affine", "spatial_gradients"}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "registration.md"], ids=lambda p: p.name
+)
+def test_registrations_in_python_run(page, pair, monkeypatch, tmp_path):
+    """The blocks that register, with the identity in place of the model, in a page's order."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "shared_model", lambda _: identity_model())
+    shutil.copy(pair.fixed, "inhale.nii.gz")
+    shutil.copy(pair.moving, "exhale.nii.gz")
+    shutil.copy(pair.moving, "exhale_lobes.nii.gz")
+    blocks = [b for b in code_blocks(page, "python") if re.search(r"\bresult\.|lr\.register\(", b)]
+    assert len(blocks) > 1
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["result"].quality.verdict in ("ok", "check", "failed")

@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Image": "tf_lungreg.images.image",
     "InputError": "tf_lungreg.errors",
+    "RegistrationClient": "tf_lungreg.serving.registration_client",
     "RegistrationResult": "tf_lungreg.registration.result",
     "RegistrationSettings": "tf_lungreg.registration.settings",
     "RemoteModel": "tf_lungreg.serving.client",

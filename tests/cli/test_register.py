@@ -154,7 +154,8 @@ def test_landmarks_in_lps(images, model, capsys):
 
 @pytest.fixture
 def no_pretrained(monkeypatch):
-    monkeypatch.setattr("tf_lungreg.inference.default_model.pretrained_model", lambda preset=None: None)
+    found = "tf_lungreg.inference.default_model.pretrained_model"
+    monkeypatch.setattr(found, lambda preset=None: None)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def prepare_scans(
     cache: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> list[PreparedScan]:
-    """Loads, windows and resamples scans, each about its own volume's centre.
+    """Loads, windows and resamples scans, each about its own volume centre.
 
     Args:
         scans: what to prepare.

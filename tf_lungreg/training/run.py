@@ -52,7 +52,7 @@ def train(
         runs: folder of all runs.
         name: of the run; by default the cohort's and the preset's.
         models: folder of the exported model, in which it takes the next version.
-        cache: folder for prepared volumes; by default ``cache`` in ``runs``.
+        cache: folder for prepared scans; by default ``cache`` in ``runs``.
         strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
         overwrite: replace a run of that name.
 
@@ -100,7 +100,7 @@ def run_training(
         config: resolved settings.
         run: folder of the run: settings, checkpoints, history, metrics, report.
         models: folder of the exported model, in which it takes the next version.
-        cache: folder for prepared volumes.
+        cache: folder for prepared scans.
         strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
 
     Returns:

@@ -42,7 +42,7 @@ def tune(
     Args:
         config: what to search.
         out: folder of the results.
-        cache: folder for prepared volumes, by default one in ``out``.
+        cache: folder for prepared scans, by default one in ``out``.
         overwrite: begin anew if the folder holds a search.
 
     Returns:
