@@ -129,7 +129,8 @@ def _methods(pair, work, fast_model, refine, others):
 
 
 def _register(pair, out, model, refine):
-    lr.register(*pair.images, model=model, refine=refine).save(out, report=False, overwrite=True)
+    result = lr.register(*pair.images, model=model, refine=refine)
+    lr.save_result(result, out, overwrite=True)
 
 
 def _syn(pair, out):

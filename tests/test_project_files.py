@@ -46,7 +46,7 @@ def test_the_citation_is_of_this_version():
 
 
 def test_the_command_of_the_bug_report_runs():
-    (command,) = re.findall(r'`python -c "(.*versions.*)"`', text(".github/ISSUE_TEMPLATE/bug.yml"))
+    (command,) = re.findall(r'`python -c "(.*)"`', text(".github/ISSUE_TEMPLATE/bug.yml"))
     done = subprocess.run(
         [sys.executable, "-c", command],
         capture_output=True,
@@ -77,11 +77,32 @@ def test_the_container_gets_all_that_the_package_is_built_from():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     named = {setup["metadata"]["license_files"], setup["metadata"]["long_description"].split()[1]}
-    models = set(re.findall(r"^    (saved_models/\w+)", text("setup.cfg"), re.MULTILINE))
-    assert {"setup.cfg", "pyproject.toml", "tf_lungreg", *named, *models} <= kept
+    models = set(re.findall(r"= (saved_models/\w+)$", text("setup.cfg"), re.MULTILINE))
+    assert models
+    assert {"setup.cfg", "setup.py", "pyproject.toml", "tf_lungreg", *named, *models} <= kept
     assert all((ROOT / name).exists() for name in kept)
 
 
 def test_the_containers_tensorflow_is_the_one_that_is_required():
     (found,) = re.findall(r"tensorflow/tensorflow:(\d+\.\d+)\.\d+-gpu", text("Dockerfile"))
     assert f"tensorflow =={found}.*" in text("setup.cfg")
+
+
+def test_the_build_holds_the_templates_and_the_pretrained_model(tmp_path):
+    words = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(words, cwd=ROOT, check=True, timeout=100)
+    built = tmp_path / "tf_lungreg"
+    folders = {
+        ROOT / "tf_lungreg": built,
+        ROOT / "saved_models/lungreg_pretrained": built / "pretrained",
+    }
+    data = {
+        built_folder / path.relative_to(folder): path
+        for folder, built_folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert built / "pretrained/1/variables/variables.index" in data
+    assert built / "reporting/templates/page.html.j2" in data
+    for copy, path in data.items():
+        assert copy.read_bytes() == path.read_bytes()

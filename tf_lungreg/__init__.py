@@ -15,14 +15,22 @@ prepare_keras()
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Image": "tf_lungreg.images.image",
+    "RegistrationResult": "tf_lungreg.registration.result",
+    "RegistrationSettings": "tf_lungreg.registration.settings",
+    "TrainingSettings": "tf_lungreg.training.settings",
+    "Transform": "tf_lungreg.transforms.transform",
     "build_registration_model": "tf_lungreg.models",
     "compile_registration_model": "tf_lungreg.training",
-    "Image": "tf_lungreg.images.image",
-    "Transform": "tf_lungreg.transforms.transform",
     "load_model": "tf_lungreg.export",
+    "measure": "tf_lungreg.registration.measuring",
+    "read_mask": "tf_lungreg.images.image",
+    "read_metrics": "tf_lungreg.registration.metrics_file",
     "register": "tf_lungreg.registration.pipeline",
+    "register_pairs": "tf_lungreg.many_pairs",
     "save_result": "tf_lungreg.reporting.result_folder",
-    "RegistrationResult": "tf_lungreg.registration.result",
+    "train": "tf_lungreg.training",
+    "write_report": "tf_lungreg.reporting.registration_page",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -10,10 +10,10 @@ import pytest
 
 import tf_lungreg
 from tf_lungreg.cli.main import VERBS, make_parser
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingSettings
 
 PACKAGE = Path(tf_lungreg.__file__).parent
-SETTINGS = {field.name for field in dataclasses.fields(TrainingConfig)}
+SETTINGS = {field.name for field in dataclasses.fields(TrainingSettings)}
 
 
 def parsers(parser, verb=None):
@@ -65,7 +65,7 @@ def read():
     for verb, module in VERBS.items():
         source = Path(module.__file__).read_text(encoding="utf-8")
         by_verb[verb] = names_read(source)
-        if "make_config" in source:  # which takes every setting of a training
+        if "make_settings" in source:  # which takes every setting of a training
             train = Path(VERBS["train"].__file__).read_text(encoding="utf-8")
             by_verb[verb] |= elsewhere | (names_read(train) & {"cohort", "window"})
     return by_verb

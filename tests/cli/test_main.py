@@ -1,6 +1,7 @@
 """What all commands share: their words, numbers, output, and what the system refuses."""
 
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -68,6 +69,22 @@ def test_a_command_whose_reader_ends_goes_on_and_succeeds():
     assert done.returncode == 0 and done.stderr.splitlines() == ["warning", "done"]
     both = with_closed_output(WORK.format(open_error=False), stdout=True, stderr=True)
     assert both.returncode == 0
+
+
+def test_what_the_package_logs_is_printed(monkeypatch, capsys):
+    def work(options):
+        for name in ("tf_lungreg.tuning.search", "elsewhere"):
+            logging.getLogger(name).info("a message of %s", name)
+        logging.getLogger("tf_lungreg.serving.store").error("an error")
+
+    monkeypatch.setattr(phantom, "run", work)
+    logger = logging.getLogger("tf_lungreg")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    assert main(["phantom", "--out", "x"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "a message of tf_lungreg.tuning.search\n"
+    assert printed.err == "an error\n"
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
 def test_help_to_a_reader_that_ends():

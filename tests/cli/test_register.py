@@ -55,9 +55,9 @@ def test_two_names_are_enough(images, model, monkeypatch, capsys):
     out = images / "moving_to_fixed"
     assert files_in(out) == set(FILES) - {"transform.h5"}
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["model"] == str(model)
+    assert metrics["provenance"]["model"] == str(model)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-3].startswith(f"quality {metrics['quality']}")
+    assert lines[-3].startswith(f"quality {metrics['quality']['verdict']}")
     assert lines[-1] == f"report  {os.path.join('moving_to_fixed', 'report.html')}"
 
 
@@ -77,10 +77,10 @@ def test_every_flag(images, model, capsys):
     assert files_in(out) == set(FILES)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["settings"]["window"] == [-3, 4] and metrics["settings"]["init"] == "world"
-    assert metrics["tre_world"] == metrics["tre_before"] == 0
+    assert metrics["measures"]["tre_world"] == metrics["measures"]["tre_before"] == 0
     printed = capsys.readouterr().out
-    assert f"Dice    {metrics['dice_after']:.3f}" in printed
-    assert f"TRE     {metrics['tre_after']:.2f} mm" in printed
+    assert f"Dice    {metrics['measures']['dice_after']:.3f}" in printed
+    assert f"TRE     {metrics['measures']['tre_after']:.2f} mm" in printed
     assert main(words.split()) == 2  # the folder exists
 
 
@@ -114,7 +114,7 @@ def test_images_may_follow_the_window(images, model, words):
     assert main(["register", *words.split(), "--model", str(model)]) == 0
     metrics = json.loads((images / "out" / "metrics.json").read_text())
     assert metrics["settings"]["window"] == ("auto" if "auto" in words else [-10, 30])
-    assert metrics["inputs"]["fixed"]["path"] == "fixed.nii.gz"
+    assert metrics["provenance"]["inputs"]["fixed"]["path"] == "fixed.nii.gz"
 
 
 def test_the_working_directory_is_filled_and_not_replaced(images, model, monkeypatch, capsys):
@@ -146,7 +146,8 @@ def test_landmarks_in_lps(images, model, capsys):
         assert main(words.split()) == 0
     assert "outside" not in capsys.readouterr().err
     errors = [
-        json.loads((images / n / "metrics.json").read_text())["tre_after"] for n in ("ras", "lps")
+        json.loads((images / n / "metrics.json").read_text())["measures"]["tre_after"]
+        for n in ("ras", "lps")
     ]
     assert errors[0] == errors[1] > 0
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tf_lungreg.cli import main
-from tf_lungreg.cli.train import add_arguments, make_config
+from tf_lungreg.cli.train import add_arguments, make_settings
 from tf_lungreg.inference.default_model import pretrained_model
 
 
@@ -51,7 +51,7 @@ def test_a_cohort_folder_trains(cohort, tiny, here, capsys):
 def test_training_begins_with_the_pretrained_model_unless_told_otherwise(flags, preset, starts):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    config = make_config(parser.parse_args(flags))
+    config = make_settings(parser.parse_args(flags)).resolved()
     assert config.preset == preset
     assert config.init_from == (str(pretrained_model()) if starts else None)
 

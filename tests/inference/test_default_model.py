@@ -1,10 +1,10 @@
 """Which model is taken when none is named."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
-import tf_lungreg
 from tf_lungreg.errors import InputError
 from tf_lungreg.inference.default_model import default_model
 
@@ -13,8 +13,7 @@ from tf_lungreg.inference.default_model import default_model
 def nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LUNGREG_MODEL", raising=False)
-    monkeypatch.setattr(tf_lungreg, "__file__", str(tmp_path / "checkout/tf_lungreg/__init__.py"))
-    monkeypatch.setattr("sys.prefix", str(tmp_path / "prefix"))
+    monkeypatch.setattr(resources, "files", lambda package: tmp_path / "site" / package)
 
 
 def test_none(tmp_path):
@@ -24,8 +23,8 @@ def test_none(tmp_path):
 
 def test_the_order(tmp_path, monkeypatch):
     for name in (
-        "prefix/share/tf_lungreg/saved_models/lungreg_pretrained",
-        "checkout/saved_models/lungreg_pretrained",
+        "site/saved_models/lungreg_pretrained",
+        "site/tf_lungreg/pretrained",
         "saved_models/lungreg",
         "saved_models/lungreg_pretrained",
     ):

@@ -6,16 +6,14 @@ import pytest
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.inference.network_pass import identity_model
-from tf_lungreg.inference.slab_model import check_memory, in_slabs
-from tf_lungreg.many_pairs.registering import register_pairs
+from tf_lungreg.inference.slab_model import in_slabs
+from tf_lungreg.registration.settings import RegistrationSettings
 
 
 @pytest.mark.parametrize("memory", [0, -1, float("nan"), float("inf"), True, "4"])
-def test_no_number_of_gb(memory, tmp_path):
+def test_no_number_of_gb(memory):
     with pytest.raises(InputError, match="memory: GB, a number above 0"):
-        check_memory(memory)
-    with pytest.raises(InputError, match="memory"):
-        register_pairs({}, tmp_path, memory=memory)
+        RegistrationSettings(memory=memory)
 
 
 def test_models_without_a_network_here():

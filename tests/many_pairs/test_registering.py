@@ -13,6 +13,7 @@ from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 from tf_lungreg.many_pairs.summary import write_summary
 from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_tables_that_cannot_be_used(tmp_path, lines, word):
     assert word in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, capsys):
+def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, caplog):
+    caplog.set_level("INFO", "tf_lungreg")
     (tmp_path / "bad.nii").write_text("no image")
     table = write(
         tmp_path / "pairs.csv",
@@ -86,7 +88,7 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, capsys
     assert list(register_pairs(read_pairs(table), out, "model")) == ["two", "three"]
     assert {p.name for p in out.iterdir()} == {"one", "summary.csv"}
     assert (out / "one" / "report.html").exists()
-    lines = capsys.readouterr().out.splitlines()
+    lines = caplog.messages
     assert lines[0].startswith("one: registered (1 of 3, 0 failed, ")
     assert lines[1].startswith("two: failed: ") and "none.nii" in lines[1]
     assert lines[2].endswith("(3 of 3, 2 failed, 0 s left)")
@@ -95,25 +97,30 @@ def test_a_bad_pair_is_reported_and_the_rest_go_on(pair, known, tmp_path, capsys
     rows = read_summary(out)
     assert list(rows) == ["one", "two", "three"]
     metrics = json.loads((out / "one" / "metrics.json").read_text())
-    assert rows["one"]["status"] == "registered" and rows["one"]["quality"] == metrics["quality"]
+    assert (
+        rows["one"]["status"] == "registered"
+        and rows["one"]["quality"] == metrics["quality"]["verdict"]
+    )
     assert rows["one"]["dice_after"] == "n/a"
-    assert float(rows["one"]["folds_volume"]) == metrics["folds_volume"]
+    assert float(rows["one"]["folds_volume"]) == metrics["measures"]["folds_volume"]
     assert rows["two"]["status"] == "failed" and "none.nii" in rows["two"]["reasons"]
 
     stamp = (out / "one" / "metrics.json").stat().st_mtime_ns
+    caplog.clear()
     assert list(register_pairs(read_pairs(table), out, "model")) == ["two", "three"]
-    printed = capsys.readouterr().out
-    assert "1 of 3 pairs are done" in printed and "0 registered, 2 failed, 1 skipped" in printed
+    assert "1 of 3 pairs are done" in caplog.text
+    assert "0 registered, 2 failed, 1 skipped" in caplog.text
     assert (out / "one" / "metrics.json").stat().st_mtime_ns == stamp
     register_pairs(read_pairs(table), out, "model", overwrite=True)
     assert (out / "one" / "metrics.json").stat().st_mtime_ns != stamp
 
 
-def test_a_defect_in_one_pair_does_not_stop_the_rest(pair, known, tmp_path, monkeypatch, capsys):
+def test_a_defect_in_one_pair_does_not_stop_the_rest(pair, known, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "tf_lungreg")
     files = PairInputs(pair.fixed, pair.moving)
     monkeypatch.setattr(module, "register", lambda *_, **__: 1 / 0)
     assert list(register_pairs({"a": files, "b": files}, tmp_path / "out", "m")) == ["a", "b"]
-    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_mistakes_before_the_first_pair(pair, tmp_path):
@@ -127,14 +134,16 @@ def test_mistakes_before_the_first_pair(pair, tmp_path):
 
 def test_results_of_something_else_are_not_kept(pair, known, tmp_path, monkeypatch):
     out, files = tmp_path / "out", {"a": PairInputs(pair.fixed, pair.moving)}
-    register_pairs(files, out, "model", init="center")
+    register_pairs(files, out, "model", settings=RegistrationSettings(init="center"))
     stamp = (out / "a" / "metrics.json").stat().st_mtime_ns
-    register_pairs(files, out, "model", memory=None, window="auto")  # the same, in other words
+    same = RegistrationSettings(window="auto")  # in other words
+    register_pairs(files, out, "model", settings=same)
     assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
-    def refused(word, files=files, **settings):
+    def refused(word, files=files, itk_transform=False, **changes):
+        settings = RegistrationSettings(**changes)
         with pytest.raises(InputError, match=f"out/a: holds a result with {word}.*--overwrite"):
-            register_pairs(files, out, "model", **settings)
+            register_pairs(files, out, "model", itk_transform=itk_transform, settings=settings)
         assert (out / "a" / "metrics.json").stat().st_mtime_ns == stamp
 
     refused("refine 0, not 10", refine=10)

@@ -1,5 +1,6 @@
 """The verdict on a registration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,27 @@ from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import to_network
 from tf_lungreg.phantom import write_phantom_cohort
-from tf_lungreg.quality.measures import measure_mirroring
-from tf_lungreg.quality.verdict import judge, quality_line
+from tf_lungreg.quality.measures import Measures, measure_mirroring
+from tf_lungreg.quality.verdict import judge
 
 CT = Path(__file__).parents[1] / "ct"
 
-GOOD = {
-    "ncc_before": 0.9,
-    "ncc_after": 0.97,
-    "folds_volume": 0.3,  # of no account where the lung's are known
-    "folds_lung": 0.0,
-    "overlap": 0.95,
-    "saturated": 0.001,
-    "dice_before": 0.9,
-    "dice_after": 0.97,
-}
+GOOD = Measures(
+    mse_before=0.01,
+    mse_after=0.001,
+    ncc_before=0.9,
+    ncc_after=0.97,
+    ncc_shifted=0.9,
+    ncc_mirrored=0.8,
+    folds_volume=0.3,  # of no account where the lung's are known
+    folds_lung=0.0,
+    jacobian_region="lung",
+    jacobian_quantiles={},
+    overlap=0.95,
+    saturated=0.001,
+    dice_before=0.9,
+    dice_after=0.97,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,23 +76,23 @@ GOOD = {
     ],
 )
 def test_each_reason(change, quality, word):
-    verdict = judge({**GOOD, **change})
-    assert verdict["quality"] == quality
-    assert quality_line(verdict).startswith(f"quality {quality}")
-    assert word in quality_line(verdict)
-    assert len(verdict["quality_reasons"]) == (1 if word else 0)
+    verdict = judge(replace(GOOD, **change))
+    assert verdict.verdict == quality
+    assert str(verdict).startswith(f"quality {quality}")
+    assert word in str(verdict)
+    assert len(verdict.reasons) == (1 if word else 0)
 
 
 def test_the_worst_counts_and_all_reasons_are_told():
-    verdict = judge({**GOOD, "overlap": 0.4, "saturated": 0.5, "folds_lung": 0.5})
-    assert verdict["quality"] == "failed" and len(verdict["quality_reasons"]) == 3
-    assert quality_line(verdict).count(";") == 2
+    verdict = judge(replace(GOOD, overlap=0.4, saturated=0.5, folds_lung=0.5))
+    assert verdict.verdict == "failed" and len(verdict.reasons) == 3
+    assert str(verdict).count(";") == 2
 
 
 def test_without_masks_the_whole_volume_counts():
-    metrics = {k: v for k, v in GOOD.items() if "lung" not in k and "dice" not in k}
-    assert judge(metrics)["quality"] == "failed"
-    assert "30 % of the volume" in quality_line(judge(metrics))
+    metrics = replace(GOOD, folds_lung=None, dice_before=None, dice_after=None)
+    assert judge(metrics).verdict == "failed"
+    assert "30 % of the volume" in str(judge(metrics))
 
 
 def seen(folder):
@@ -106,10 +113,10 @@ def test_a_mirrored_image_is_found_and_no_other(tmp_path):
     for fixed, moving in pairs:
         for left, right in ((fixed, moving), (fixed, 1 - moving)):  # an inverse contrast as well
             as_it_is, mirrored = (measure_mirroring(left, x) for x in (right, right[:, :, ::-1]))
-            assert judge({**GOOD, **as_it_is})["quality"] == "ok"
-            assert "is one mirrored?" in quality_line(judge({**GOOD, **mirrored}))
+            assert judge(replace(GOOD, **as_it_is)).verdict == "ok"
+            assert "is one mirrored?" in str(judge(replace(GOOD, **mirrored)))
 
 
 def test_constant_images_are_not_called_mirrored():
     flat, other = np.zeros((3, 4, 5)), np.ones((3, 4, 5))
-    assert judge({**GOOD, **measure_mirroring(flat, other)})["quality"] == "ok"
+    assert judge(replace(GOOD, **measure_mirroring(flat, other))).verdict == "ok"

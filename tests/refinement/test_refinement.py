@@ -35,6 +35,8 @@ from tf_lungreg.refinement.loss import (
 from tf_lungreg.refinement.optimisation import plan_steps, refine
 from tf_lungreg.registration import pipeline
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.reporting.result_folder import save_result
 from tf_lungreg.transforms.transform import Transform
 
 SPACING = (3.0, 2.0, 2.4)
@@ -392,13 +394,21 @@ def test_the_files_of_a_refined_result(tools, pair, tmp_path):
     """The affine and the deformation in turn equal the whole, and all is recorded."""
     model = tools.known_model(tools.SOME_AFFINE, bend=0.3)
     result = register(pair.fixed, pair.moving, model, refine=15)
-    out = result.save(tmp_path / "out", report=True)
+    out = save_result(result, tmp_path / "out", report=True)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["settings"]["refine"] == 15 and metrics["seconds"]["refinement"] > 0
-    assert metrics["refinement"]["steps"] <= 15 and metrics["refinement"]["kept"]
-    assert metrics["ncc_after"] > metrics["ncc_before"]
+    assert (
+        metrics["settings"]["refine"] == 15 and metrics["provenance"]["seconds"]["refinement"] > 0
+    )
+    assert (
+        metrics["provenance"]["refinement"]["steps"] <= 15
+        and metrics["provenance"]["refinement"]["kept"]
+    )
+    assert metrics["measures"]["ncc_after"] > metrics["measures"]["ncc_before"]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert f"{metrics['refinement']['steps']} on " in page and "the refined transform" in page
+    assert (
+        f"{metrics['provenance']['refinement']['steps']} on " in page
+        and "the refined transform" in page
+    )
     turn = sitk.CompositeTransform(3)
     turn.AddTransform(tools.read_field(out / "deformation.nii.gz"))
     turn.AddTransform(sitk.ReadTransform(str(out / "affine.tfm")))
@@ -420,13 +430,14 @@ def test_a_refinement_that_is_not_kept_is_told(pair, tmp_path, monkeypatch, caps
 
 def test_without_a_network(pair, tmp_path):
     result = register(pair.fixed, pair.moving, "none", refine=10)
-    assert result.metrics["model"] == "none"
-    assert result.metrics["refinement"]["begun_from"] == "identity"
+    assert result.provenance.model == "none"
+    assert result.provenance.refinement.begun_from == "identity"
     table = tmp_path / "pairs.csv"
     table.write_text(f"fixed,moving,name\n{pair.fixed},{pair.moving},a\n", encoding="utf-8")
-    assert register_pairs(read_pairs(table), tmp_path / "out", "none", refine=10) == {}
+    settings = RegistrationSettings(refine=10)
+    assert register_pairs(read_pairs(table), tmp_path / "out", "none", settings=settings) == {}
     metrics = json.loads((tmp_path / "out" / "a" / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["refinement"]["steps"] == result.metrics["refinement"]["steps"]
+    assert metrics["provenance"]["refinement"]["steps"] == result.provenance.refinement.steps
 
 
 @pytest.mark.parametrize("steps", [-1, 2.5, True])
@@ -434,7 +445,7 @@ def test_steps_that_are_no_number(pair, tmp_path, steps):
     with pytest.raises(InputError, match="refine: a whole number"):
         register(pair.fixed, pair.moving, "none", refine=steps)
     with pytest.raises(InputError, match="refine: a whole number"):
-        register_pairs({}, tmp_path, "none", refine=steps)
+        RegistrationSettings(refine=steps)
 
 
 def test_mistakes_on_the_command_line(pair, tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from tf_lungreg.images.geometry import Frame, ras_to_lps
 from tf_lungreg.registration.pipeline import register
+from tf_lungreg.reporting.result_folder import save_result
 
 
 def write_series(folder, data, frame: Frame):
@@ -64,7 +65,7 @@ def series(tools, rng, tmp_path):
 
 def test_two_series(tools, series, tmp_path, capfd):
     result = register(*series, tools.known_model(tools.SOME_AFFINE, bend=0.3))
-    result.save(tmp_path / "out")
+    save_result(result, tmp_path / "out")
     assert capfd.readouterr().err == ""
     fixed, moving = map(read_series, series)
     warped = sitk.ReadImage(str(tmp_path / "out" / "warped.nii.gz"))

@@ -63,11 +63,11 @@ def test_masks_in_memory_and_the_record(scaled_pair, tools):
     turned = [mask.reoriented(("P", "I", "L")) for mask in masks]  # put right by their affines
     expected = lr.register(*images, model, fixed_mask=masks[0], moving_mask=masks[1])
     found = lr.register(*images, model, fixed_mask=turned[0], moving_mask=turned[1])
-    assert found.metrics["dice_after"] == expected.metrics["dice_after"] > 0.3
-    records = found.metrics["inputs"]
+    assert found.measures.dice_after == expected.measures.dice_after > 0.3
+    records = found.provenance.inputs
     assert records["fixed"]["path"] == scaled_pair[0] and records["fixed_mask"]["path"] == "array"
     assert len({record["sha256"] for record in records.values()}) == 4
-    other = lr.register(*images[::-1], model).metrics["inputs"]
+    other = lr.register(*images[::-1], model).provenance.inputs
     assert other["fixed"]["sha256"] == records["moving"]["sha256"]
 
 
@@ -125,3 +125,20 @@ def test_a_transform_after_another(rng, tools):
     expected = second.map_points(first.map_points(points))
     np.testing.assert_allclose(second.compose(first).map_points(points), expected, atol=1e-4)
     assert np.abs(first.compose(second).map_points(points) - expected).max() > 1e-2
+
+
+def test_a_result_is_measured_later_as_at_once(scaled_pair, tools, tmp_path):
+    model = tools.known_model(tools.SOME_AFFINE, 0.2)
+    images = [lr.Image.read(path) for path in scaled_pair]
+    masks = [lr.Image(image.data > np.median(image.data), image.affine) for image in images]
+    tables = []
+    for name, image in zip("ab", images):
+        tables.append(tmp_path / f"{name}.csv")
+        points = image.frame.center + np.array([[2.0, 1, 3], [-4, 2, 1], [3, -5, 2]])
+        rows = "\n".join(f"p{i},{x},{y},{z}" for i, (x, y, z) in enumerate(points))
+        tables[-1].write_text(f"name,x,y,z\n{rows}\n", encoding="utf-8")
+    truth = {"fixed_mask": masks[0], "moving_mask": masks[1], "landmarks": tuple(tables)}
+    at_once = lr.register(*images, model, **truth).measures
+    later = lr.measure(lr.register(*images, model), **truth)
+    assert later == at_once
+    assert later.tre_after > 0 and later.dice_after > 0.3 and later.folds_lung is not None

@@ -77,7 +77,5 @@ def test_the_paper_s_network_is_known_to_need_more(tools, pair, monkeypatch):
 
 def test_images_whose_results_do_not_fit(tools, pair, monkeypatch):
     monkeypatch.setattr(memory, "usable_memory", lambda: 100_000)
-    with pytest.raises(
-        InputError, match=r"fixed\.nii\.gz and .*moving\.nii\.gz: images of 15 x 17 x 13"
-    ):
+    with pytest.raises(InputError, match=r"fixed\.nii\.gz and .*moving\.nii\.gz: images of 15 x"):
         register(pair.fixed, pair.moving, tools.known_model())

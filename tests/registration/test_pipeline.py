@@ -15,8 +15,9 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images.geometry import apply_affine, ras_to_lps
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
+from tf_lungreg.registration.metrics_file import sections
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import write_table
 from tf_lungreg.transforms.transform import Transform
 
@@ -40,7 +41,7 @@ def write_landmarks(path, points):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_every_orientation_is_what_simpleitk_makes_of_the_files(tools, pair, tmp_path, orientation):
     result = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, bend=0.3))
-    out = result.save(tmp_path / "out")
+    out = save_result(result, tmp_path / "out")
     warped = nib.load(out / "warped.nii.gz")
     header = nib.load(pair.fixed)
     assert warped.shape == header.shape
@@ -117,20 +118,22 @@ def test_metrics(tools, pair, rng, tmp_path):
     result = register(
         pair.fixed, pair.moving, model, fixed_mask=masks[0], moving_mask=masks[1], landmarks=tables
     )
-    out = result.save(tmp_path / "out")
+    out = save_result(result, tmp_path / "out")
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics == json.loads(json.dumps(result.metrics))
+    assert metrics == json.loads(json.dumps(sections(result)))
     # landmarks from the saved field, by SimpleITK
     mapped = tools.itk_points(tools.read_field(out / "displacement.nii.gz"), points)
     distances = np.linalg.norm(mapped - points - [5, 4, 33], axis=1)
-    assert metrics["landmarks"] == 20
-    assert metrics["tre_after"] == pytest.approx(distances.mean(), abs=1e-3)
-    assert metrics["tre_after_median"] == pytest.approx(np.median(distances), abs=1e-3)
-    assert metrics["tre_after_max"] == pytest.approx(distances.max(), abs=1e-3)
-    assert metrics["tre_world"] == pytest.approx(np.linalg.norm([5, 4, 33]))
+    assert metrics["measures"]["landmarks"] == 20
+    assert metrics["measures"]["tre_after"] == pytest.approx(distances.mean(), abs=1e-3)
+    assert metrics["measures"]["tre_after_median"] == pytest.approx(np.median(distances), abs=1e-3)
+    assert metrics["measures"]["tre_after_max"] == pytest.approx(distances.max(), abs=1e-3)
+    assert metrics["measures"]["tre_world"] == pytest.approx(np.linalg.norm([5, 4, 33]))
     shift = pair.moving_frame.center - pair.fixed_frame.center
-    assert metrics["tre_before"] == pytest.approx(np.linalg.norm([5, 4, 33] - shift), abs=1e-3)
-    assert metrics["settings"]["initial_translation_ras"] == pytest.approx(shift, abs=1e-3)
+    assert metrics["measures"]["tre_before"] == pytest.approx(
+        np.linalg.norm([5, 4, 33] - shift), abs=1e-3
+    )
+    assert metrics["provenance"]["initial_translation_ras"] == pytest.approx(shift, abs=1e-3)
     # Dice from the saved field, by SimpleITK
     nearest = sitk.sitkNearestNeighbor
     warped = tools.itk_resample(
@@ -138,18 +141,26 @@ def test_metrics(tools, pair, rng, tmp_path):
     )
     lung = nib.load(masks[0]).get_fdata()
     dice = 2 * (warped * lung).sum() / (warped.sum() + lung.sum())
-    assert metrics["dice_after"] == pytest.approx(dice, abs=2e-3)
+    assert metrics["measures"]["dice_after"] == pytest.approx(dice, abs=2e-3)
     jacobian = nib.load(out / "jacobian.nii.gz").get_fdata()
-    assert metrics["folds_lung"] == pytest.approx(np.mean(jacobian[lung > 0] <= 0))
-    assert metrics["jacobian_quantiles"]["0.5"] == pytest.approx(np.median(jacobian[lung > 0]))
-    assert metrics["quality"] in ("ok", "check", "failed")
-    assert set(metrics["seconds"]) == {"model", "reading", "network", "resampling", "measuring"}
+    assert metrics["measures"]["folds_lung"] == pytest.approx(np.mean(jacobian[lung > 0] <= 0))
+    assert metrics["measures"]["jacobian_quantiles"]["0.5"] == pytest.approx(
+        np.median(jacobian[lung > 0])
+    )
+    assert metrics["quality"]["verdict"] in ("ok", "check", "failed")
+    assert set(metrics["provenance"]["seconds"]) == {
+        "model",
+        "reading",
+        "network",
+        "resampling",
+        "measuring",
+    }
     digest = hashlib.sha256(pair.moving.read_bytes()).hexdigest()
-    assert metrics["inputs"]["moving"] == {"path": str(pair.moving), "sha256": digest}
-    assert set(metrics["inputs"]) == {
+    assert metrics["provenance"]["inputs"]["moving"] == {"path": str(pair.moving), "sha256": digest}
+    assert set(metrics["provenance"]["inputs"]) == {
         "fixed", "moving", "fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks"
     }  # fmt: skip
-    assert metrics["software"]["SimpleITK"]
+    assert metrics["provenance"]["software"]["SimpleITK"]
 
 
 def test_landmarks_in_either_system_and_in_neither(tools, pair, rng, tmp_path):
@@ -204,7 +215,7 @@ def test_further_images_and_the_way_back(tools, pair):
 def test_ants_makes_the_same_image(tools, pair, tmp_path):
     ants = pytest.importorskip("ants", reason="ANTsPy is not installed")
     result = register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, bend=0.3))
-    out = result.save(tmp_path / "out")
+    out = save_result(result, tmp_path / "out")
     images = [ants.image_read(str(p)) for p in (pair.fixed, pair.moving)]
     scale, outside = np.ptp(pair.moving_data), float(pair.moving_data.min())
     whole = [str(out / "displacement.nii.gz")]
@@ -219,27 +230,27 @@ def test_ants_makes_the_same_image(tools, pair, tmp_path):
 
 def test_files_of_a_result(tools, pair, tmp_path):
     result = register(pair.fixed, pair.moving, tools.known_model())
-    out = result.save(tmp_path / "new" / "out", report=True, itk_transform=True)
+    out = save_result(result, tmp_path / "new" / "out", report=True, itk_transform=True)
     assert {p.name for p in out.iterdir()} == set(FILES)
     assert Transform.read(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
     before = (out / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="already exists"):
-        result.save(out)
+        save_result(result, out)
     assert (out / "metrics.json").read_bytes() == before
-    result.save(out, overwrite=True)
+    save_result(result, out, overwrite=True)
     assert "report.html" not in {p.name for p in out.iterdir()}
     (out / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match=r"thesis\.tex"):
-        result.save(out, overwrite=True)
+        save_result(result, out, overwrite=True)
     assert (out / "thesis.tex").exists()
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
 
 
 def test_nothing_is_left_of_a_result_that_cannot_be_written(tools, pair, tmp_path, monkeypatch):
     result = register(pair.fixed, pair.moving, tools.known_model())
-    monkeypatch.setattr("tf_lungreg.reporting.result_folder.write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("tf_lungreg.reporting.result_folder.write_metrics", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        result.save(tmp_path / "sub" / "out")
+        save_result(result, tmp_path / "sub" / "out")
     assert list((tmp_path / "sub").iterdir()) == []
 
 
@@ -313,8 +324,8 @@ def test_the_place_by_the_qform(tools, pair, tmp_path):
     nib.save(moving, tmp_path / "spm.nii")
     model = tools.known_model(tools.SOME_AFFINE, bend=0.3)
     result = register(pair.fixed, tmp_path / "spm.nii", model, nifti_frame="qform")
-    assert result.metrics["settings"]["nifti_frame"] == "qform"
-    out = result.save(tmp_path / "out")
+    assert result.settings.nifti_frame == "qform"
+    out = save_result(result, tmp_path / "out")
     field = tools.read_field(out / "displacement.nii.gz")
     outside = pair.moving_data.min()
     expected = tools.itk_resample(tmp_path / "spm.nii", pair.fixed, field, outside)

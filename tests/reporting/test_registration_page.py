@@ -11,8 +11,7 @@ import pytest
 
 from tf_lungreg.images.geometry import apply_affine
 from tf_lungreg.registration.pipeline import register
-from tf_lungreg.reporting.registration_page import write_registration_report
-from tf_lungreg.reporting.views import plane_views
+from tf_lungreg.reporting.registration_page import result_views, write_report
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def result(tools, pair, tmp_path):
 
 @pytest.fixture
 def report(result, tmp_path):
-    write_registration_report(tmp_path / "report.html", result)
+    write_report(tmp_path / "report.html", result)
     return tmp_path / "report.html"
 
 
@@ -43,7 +42,7 @@ def test_slices_are_upright_and_at_their_place(tools, result, orientation):
     lung = result.lung.data
     areas = [lung.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
     fullest = apply_affine(result.fixed.frame.affine, np.array([a.argmax() for a in areas]))
-    for view in plane_views(result):
+    for view in result_views(result):
         assert nib.aff2axcodes(view.frame.affine) == directions[view.name]
         assert view.frame.shape[0] == 1 and view.frame.shape == view.fixed.shape
         np.testing.assert_allclose(view.frame.spacing[1], view.frame.spacing[2])
@@ -79,11 +78,11 @@ def test_the_page_holds_all_it_shows(report, result):
     assert page.tags.count("img") == 6 + 1 + 3  # two a plane to compare, volume change, Figure 2
     assert all(source.startswith("data:") for source in page.sources)
     assert not re.search(r"(?<!data:)\bhttps?://|@import|url\(", text)
-    assert result.metrics["quality_reasons"][0] in text
+    assert result.quality.reasons[0] in text
     for letter, count in {"R": 2, "L": 2, "A": 1, "P": 1}.items():  # over the sliders
         assert len(re.findall(f'<span class="side \\w+">{letter}</span>', text)) == count
-    assert f'class="verdict {result.metrics["quality"]}"' in text
-    assert f"{result.metrics['ncc_after']:.3f}" in text
+    assert f'class="verdict {result.quality.verdict}"' in text
+    assert f"{result.measures.ncc_after:.3f}" in text
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

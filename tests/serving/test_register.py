@@ -40,7 +40,7 @@ def test_the_same_result_with_and_without_a_server(images, exported, address, tm
     displacement = read(tmp_path / "there" / "displacement.nii.gz")
     assert np.linalg.norm(displacement, axis=-1).std() > 0.1
     metrics = json.loads((tmp_path / "there" / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["model"] == f"{address}/lungreg/3"
+    assert metrics["provenance"]["model"] == f"{address}/lungreg/3"
 
 
 def test_the_client_takes_files_and_images(images, exported, address, tmp_path):
@@ -51,7 +51,7 @@ def test_the_client_takes_files_and_images(images, exported, address, tmp_path):
         np.testing.assert_allclose(
             found.displacement.data, expected.displacement.data, rtol=0, atol=1e-4
         )
-        assert found.metrics["model"] == f"{address}/lungreg/3"
+        assert found.provenance.model == f"{address}/lungreg/3"
     with pytest.raises(InputError, match="refine"):
         client.register(*images, refine=-1)
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tf_lungreg.cli.main import make_parser
-from tf_lungreg.cli.train import make_config
+from tf_lungreg.cli.train import make_settings
 from tf_lungreg.training.strategy import check_strategy
 
 FOLDER = Path(__file__).parents[2] / "docs" / "cluster"
@@ -28,7 +28,7 @@ def container():
 def check(words):
     """The command's flags exist and fit each other."""
     options = make_parser().parse_args(words)
-    config = make_config(options)
+    config = make_settings(options).resolved()
     assert options.strategy == "multiworker" and config.batch % 2 == 0
 
 

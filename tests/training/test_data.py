@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.training import TrainingConfig, fit_shape
+from tf_lungreg.training import TrainingSettings, fit_shape
 from tf_lungreg.training.data import load_training_data
 
 
@@ -28,7 +28,7 @@ def subset(cohort, folder, keep, columns):
 
 
 def load(cohort, tiny):
-    config = TrainingConfig(cohort=str(cohort), preset=tiny).resolved()
+    config = TrainingSettings(cohort=str(cohort), preset=tiny).resolved()
     return load_training_data(config, None)
 
 
@@ -52,13 +52,13 @@ def test_one_image_a_patient_gives_pairs_between_patients(cohort, tiny, tmp_path
     ((fixed, moving),) = data.validation
     assert fixed.scan.participant != moving.scan.participant
     assert len(data.train) == 2 and not data.shared
-    config = TrainingConfig(cohort=str(only), preset=tiny, pairs="patient").resolved()
+    config = TrainingSettings(cohort=str(only), preset=tiny, pairs="patient").resolved()
     with pytest.raises(InputError, match="within patients there are none"):
         load_training_data(config, None)
 
 
 def test_the_grid_is_no_larger_than_the_images_need(cohort, tiny):
-    config = TrainingConfig(cohort=str(cohort), preset=tiny).resolved()
+    config = TrainingSettings(cohort=str(cohort), preset=tiny).resolved()
     assert fit_shape(config) == config  # the images are larger, or as large
     coarse = dataclasses.replace(config, spacing=(15.0, 40.0, 20.0))
     assert fit_shape(coarse).shape == (16, 16, 24)  # of 240 and 620 mm, in multiples of 8
@@ -73,7 +73,7 @@ def test_few_patients_are_validated_on_and_that_is_known(cohort, tiny, tmp_path)
     for moving, fixed in data.pairs:  # between two patients there is little to learn
         assert data.train[moving].scan.participant == data.train[fixed].scan.participant
     assert len(data.pairs) == 4
-    config = TrainingConfig(cohort=str(few), preset=tiny, pairs="all").resolved()
+    config = TrainingSettings(cohort=str(few), preset=tiny, pairs="all").resolved()
     assert len(load_training_data(config, None).pairs) == 4 * 3
 
 

@@ -6,12 +6,12 @@ import pytest
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import locked
 from tf_lungreg.models import find_preset
-from tf_lungreg.training import TrainingConfig, find_run_folder
+from tf_lungreg.training import TrainingSettings, find_run_folder
 from tf_lungreg.training.folder import claimed_run
 
 
 def test_the_preset_fills_what_is_not_given():
-    config = TrainingConfig("cohort", preset="paper", beta=0.5).resolved()
+    config = TrainingSettings("cohort", preset="paper", beta=0.5).resolved()
     preset = find_preset("paper")
     assert (config.alpha, config.beta) == (1e-6, 0.5)
     assert config.shape == preset.shape == (64, 192, 192)
@@ -37,12 +37,12 @@ def test_the_preset_fills_what_is_not_given():
 )
 def test_unusable_settings_are_named(settings, word):
     with pytest.raises(InputError, match=word):
-        TrainingConfig("cohort", **settings).resolved()
+        TrainingSettings("cohort", **settings).resolved()
 
 
 @pytest.fixture
 def config():
-    return TrainingConfig("some/cohort").resolved()
+    return TrainingSettings("some/cohort").resolved()
 
 
 def leave_run(folder, config, ended):

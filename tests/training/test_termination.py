@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tf_lungreg.training import TrainingConfig, callbacks, train
+from tf_lungreg.training import TrainingSettings, callbacks, run_training
 from tf_lungreg.training.termination import Terminated
 
 
@@ -29,10 +29,10 @@ def assert_same_weights(one, other):
 
 @pytest.mark.parametrize("step", [2, 4])  # within the second epoch, and its last
 def test_sigterm_leaves_a_checkpoint_of_the_step(cohort, tiny, tmp_path, monkeypatch, step):
-    config = TrainingConfig(str(cohort), preset=tiny, epochs=3, steps=4, batch=1).resolved()
+    config = TrainingSettings(str(cohort), preset=tiny, epochs=3, steps=4, batch=1).resolved()
 
     def run(name):
-        train(config, tmp_path / name, tmp_path / "model", tmp_path / "cache")
+        run_training(config, tmp_path / name, tmp_path / "model", tmp_path / "cache")
 
     class Terminating(callbacks.ProgressBar):
         def on_train_batch_begin(self, batch, logs=None):

@@ -9,13 +9,13 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, load_model
 from tf_lungreg.files import locked
 from tf_lungreg.models.weights import assign_weights, named_weights
-from tf_lungreg.training import TrainingConfig, callbacks, train
+from tf_lungreg.training import TrainingSettings, callbacks, run_training
 from tf_lungreg.training.run import compiled_model
 
 
-def run_training(cohort, folder, cache, **settings):
-    config = TrainingConfig(cohort=str(cohort), preset="tiny", **settings).resolved()
-    return train(config, folder / "run", folder / "model", cache)
+def train(cohort, folder, cache, **settings):
+    config = TrainingSettings(cohort=str(cohort), preset="tiny", **settings).resolved()
+    return run_training(config, folder / "run", folder / "model", cache)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def read_history(folder):
 def test_a_training_writes_everything_and_the_same_seed_the_same_losses(
     cohort, tiny, tmp_path, cache
 ):
-    metrics = run_training(cohort, tmp_path / "a", cache)
+    metrics = train(cohort, tmp_path / "a", cache)
     run = tmp_path / "a" / "run"
     assert json.loads((run / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
     assert 0 < metrics["dice_before"] < 1 and 0 < metrics["dice_after"] < 1
@@ -49,7 +49,7 @@ def test_a_training_writes_everything_and_the_same_seed_the_same_losses(
         assert {f"{term}_loss", f"val_{term}_loss"} <= set(history[0])
     assert history[0]["learning_rate"] == pytest.approx(1e-3)
 
-    again = run_training(cohort, tmp_path / "b", cache)
+    again = train(cohort, tmp_path / "b", cache)
     assert read_history(tmp_path / "b") == history
     assert again["dice_after"] == metrics["dice_after"]
 
@@ -57,7 +57,7 @@ def test_a_training_writes_everything_and_the_same_seed_the_same_losses(
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
     cohort, tiny, tmp_path, cache, monkeypatch
 ):
-    whole = run_training(cohort, tmp_path / "whole", cache, epochs=4)
+    whole = train(cohort, tmp_path / "whole", cache, epochs=4)
 
     class Interrupting(callbacks.ProgressBar):
         def on_epoch_begin(self, epoch, logs=None):
@@ -67,10 +67,10 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
     with monkeypatch.context() as patch:
         patch.setattr("tf_lungreg.training.run.ProgressBar", Interrupting)
         with pytest.raises(KeyboardInterrupt):
-            run_training(cohort, tmp_path / "parts", cache, epochs=4)
+            train(cohort, tmp_path / "parts", cache, epochs=4)
     assert not (tmp_path / "parts" / "run" / "metrics.json").exists()
     assert len(read_history(tmp_path / "parts")) == 2
-    resumed = run_training(cohort, tmp_path / "parts", cache, epochs=4)
+    resumed = train(cohort, tmp_path / "parts", cache, epochs=4)
 
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
     one, other = load_model(whole["model"]).weights, load_model(resumed["model"]).weights
@@ -79,21 +79,23 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
 
 
 def test_training_starts_from_an_exported_model(cohort, tiny, tmp_path, cache):
-    first = run_training(cohort, tmp_path, cache)
+    first = train(cohort, tmp_path, cache)
     still = {"epochs": 1, "steps": 1, "learning_rate": 1e-12}
-    second = run_training(cohort, tmp_path / "on", cache, init_from=first["model"], **still)
+    second = train(cohort, tmp_path / "on", cache, init_from=first["model"], **still)
     assert second["mse_after"] == pytest.approx(first["mse_after"], rel=1e-4)
 
 
 @pytest.mark.parametrize("branch", ["affine", "deformable"])
 def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny, tmp_path, branch):
     settings = {"cohort": str(cohort), "preset": "tiny"}
-    whole = compiled_model(TrainingConfig(**settings).resolved())
+    whole = compiled_model(TrainingSettings(**settings).resolved())
     weights = {n: np.random.rand(*v.shape) for n, v in named_weights(whole).items()}
     assign_weights(whole, weights, "")
     start = str(export_model(whole, tmp_path / "model", {"settings": settings}))
 
-    part = compiled_model(TrainingConfig(**settings, init_from=start, **{branch: False}).resolved())
+    part = compiled_model(
+        TrainingSettings(**settings, init_from=start, **{branch: False}).resolved()
+    )
     found = named_weights(part)
     assert 0 < len(found) < len(weights)
     for name, variable in found.items():
@@ -102,7 +104,7 @@ def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny
 
 def test_the_rate_falls_and_training_stops_without_improvement(cohort, tiny, tmp_path, cache):
     hopeless = {"learning_rate": 10.0, "steps": 1, "lr_patience": 1, "stop_patience": 2}
-    metrics = run_training(cohort, tmp_path, cache, epochs=9, **hopeless)
+    metrics = train(cohort, tmp_path, cache, epochs=9, **hopeless)
     assert metrics["epochs"] < 9
     rates = [row["learning_rate"] for row in read_history(tmp_path)]
     assert rates == pytest.approx([10 / 10**n for n in range(len(rates))])
@@ -110,7 +112,7 @@ def test_the_rate_falls_and_training_stops_without_improvement(cohort, tiny, tmp
 
 def test_a_training_that_goes_astray_says_so(cohort, tiny, tmp_path, cache):
     with pytest.raises(InputError, match="--learning-rate"):
-        run_training(cohort, tmp_path, cache, learning_rate=1e30)
+        train(cohort, tmp_path, cache, learning_rate=1e30)
     assert not (tmp_path / "model").exists()
 
 
@@ -129,5 +131,5 @@ def test_waiting_callbacks_get_their_state_back(tmp_path):
 
 def test_two_trainings_do_not_share_a_folder(cohort, tiny, tmp_path, cache):
     with locked(tmp_path / "run"), pytest.raises(InputError, match="run: another process"):
-        run_training(cohort, tmp_path, cache)
+        train(cohort, tmp_path, cache)
     assert not (tmp_path / "run").exists() and not (tmp_path / "model").exists()

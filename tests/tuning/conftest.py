@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingSettings
 from tf_lungreg.training.data import TrainingData
-from tf_lungreg.tuning import TuningConfig, search, space
+from tf_lungreg.tuning import TuningSettings, search, space
 
 PEAK = {"alpha": 1e-4, "beta": 1e-3}  # where the closed form below is highest
 
@@ -15,8 +15,8 @@ def make_search(tiny):
 
     def make(training=None, cohort="cohort", **settings):
         training = {"epochs": 1, "steps": 1, "batch": 1, **(training or {})}
-        config = TrainingConfig(str(cohort), preset=tiny, **training).resolved()
-        return TuningConfig(config, **{"tuner": "random", "trials": 3, **settings})
+        config = TrainingSettings(str(cohort), preset=tiny, **training).resolved()
+        return TuningSettings(config, **{"tuner": "random", "trials": 3, **settings})
 
     return make
 

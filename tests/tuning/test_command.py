@@ -26,11 +26,11 @@ def test_a_trial_is_a_training_with_its_settings(cohort, tiny, tmp_path, capsys,
 
 def test_flags_win_over_what_was_found(tmp_path):
     from tf_lungreg.cli.main import make_parser
-    from tf_lungreg.cli.train import make_config
+    from tf_lungreg.cli.train import make_settings
 
     (tmp_path / "best.json").write_text('{"settings": {"alpha": 0.5, "beta": 0.25}}')
     words = ["train", "--from-tuning", str(tmp_path), "--beta", "2"]
-    config = make_config(make_parser().parse_args(words))
+    config = make_settings(make_parser().parse_args(words)).resolved()
     assert (config.alpha, config.beta) == (0.5, 2)
 
 

@@ -109,14 +109,15 @@ def test_a_trial_that_fails_stands_in_the_table(make_search, measured, tmp_path,
 
 
 def test_a_search_in_which_everything_fails_gives_up(
-    make_search, measured, tmp_path, monkeypatch, capsys
+    make_search, measured, tmp_path, monkeypatch, caplog
 ):
+    caplog.set_level("INFO", "tf_lungreg")
     fail_in([f"trial_{n}" for n in range(9)], monkeypatch)
     with pytest.raises(InputError, match="3 trials in a row failed.*hopeless"):
         tune(make_search(trials=9), tmp_path / "nine")
     assert [row["status"] for row in read_trials(tmp_path / "nine")] == ["failed"] * 3
     assert not (tmp_path / "nine" / "best.json").exists()
-    assert "trial 1 (2 of 9)" in capsys.readouterr().out
+    assert "trial 1 (2 of 9)" in caplog.text
     with pytest.raises(InputError, match="no trial ended well.*hopeless"):
         tune(make_search(trials=2), tmp_path / "two")
 

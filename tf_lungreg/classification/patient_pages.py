@@ -13,7 +13,7 @@ from tf_lungreg import __version__
 from tf_lungreg.files import write_text
 from tf_lungreg.images.image import Image
 from tf_lungreg.reporting.figures import mark_sides
-from tf_lungreg.reporting.pages import page, picture, table
+from tf_lungreg.reporting.pages import figure_source, render
 
 MAP, PAGE = "occlusion.nii.gz", "report.html"
 _VIEWS = (("coronal", 0), ("axial", 1), ("sagittal", 2))
@@ -38,18 +38,13 @@ def write_report(out: str | os.PathLike, found: dict, painted: Image, under: np.
         *((name.replace("_", " "), path) for name, path in found["inputs"].items()),
         ("made by", f"tf_lungreg {__version__}, {datetime.date.today().isoformat()}"),
     ]
-    figure = occlusion_figure(painted, under)
-    text = (
-        "<p>Orange speaks for disease, violet against it: how the log-odds change when the "
-        "displacement there is replaced by the lungs' mean. It says what the networks use, not "
-        f"where a lung is ill. The map is {MAP}.</p>"
-    )
-    sections = [
-        ("Answer", table(rows)),
-        ("What it rests on", picture(figure, "Occlusion map on three slices") + text),
-    ]
-    lead = "A research tool: this is not a diagnosis."
-    write_text(out / PAGE, page("Classification of a deformation", lead, sections))
+    values = {
+        "lead": "A research tool: this is not a diagnosis.",
+        "answer": rows,
+        "slices": figure_source(occlusion_figure(painted, under)),
+        "map": MAP,
+    }
+    write_text(out / PAGE, render("patient", **values))
 
 
 def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:

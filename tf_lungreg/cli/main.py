@@ -23,7 +23,7 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
-from tf_lungreg.cli.notices import outliving_readers
+from tf_lungreg.cli.notices import outliving_readers, printed_messages
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.files import check_utf8
 from tf_lungreg.interruption import signals_interrupt
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     _prepare_names(sys.argv[1:] if arguments is None else arguments)
-    with outliving_readers():
+    with outliving_readers(), printed_messages():
         return _run(make_parser().parse_args(arguments))
 
 

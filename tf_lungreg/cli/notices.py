@@ -1,12 +1,37 @@
-"""What a user of the command line reads: warnings in one line, and output that nobody need read."""
+"""What a user of the command line reads: messages, one-line warnings, output nobody need read."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def printed_messages() -> Iterator[None]:
+    """Prints what the package logs: errors on standard error, messages on standard output."""
+    logger, console = logging.getLogger("tf_lungreg"), _Console()
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # a handler of the caller's would print each line again
+    logger.addHandler(console)
+    try:
+        yield
+    finally:
+        logger.removeHandler(console)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Console(logging.Handler):
+    """Prints to the streams of the moment, at once, so that a file of the output grows as well."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stdout if record.levelno < logging.WARNING else sys.stderr
+        print(self.format(record), file=stream, flush=True)
 
 
 @contextlib.contextmanager

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tf_lungreg.errors import InputError
+
+if TYPE_CHECKING:  # so that --help is fast
+    from tf_lungreg.quality.measures import Measures
+    from tf_lungreg.registration.settings import RegistrationSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,8 +117,7 @@ def _run_one(options: argparse.Namespace) -> None:
     fixed, moving = _images(options)
     from tf_lungreg.files import check_new_folder
     from tf_lungreg.images.opening import stem
-    from tf_lungreg.quality.verdict import quality_line
-    from tf_lungreg.reporting.result_folder import FILES
+    from tf_lungreg.reporting.result_folder import FILES, save_result
 
     out = options.out or Path(f"{stem(moving)}_to_{stem(fixed)}")
     check_new_folder(out, options.overwrite, FILES)
@@ -126,11 +130,17 @@ def _run_one(options: argparse.Namespace) -> None:
         fixed_mask=options.fixed_mask,
         moving_mask=options.moving_mask,
         landmarks=options.landmarks or (None, None),
-        **_settings(options),
+        settings=_settings(options),
     )
-    result.save(out, report=True, itk_transform=options.itk_transform, overwrite=options.overwrite)
-    print("\n".join(summary_lines(result.metrics)))
-    print(f"{quality_line(result.metrics)}\nresults {out}\nreport  {out / 'report.html'}")
+    save_result(
+        result,
+        out,
+        report=True,
+        itk_transform=options.itk_transform,
+        overwrite=options.overwrite,
+    )
+    print("\n".join(summary_lines(result.measures)))
+    print(f"{result.quality}\nresults {out}\nreport  {out / 'report.html'}")
 
 
 def _run_pairs(options: argparse.Namespace) -> None:
@@ -148,7 +158,7 @@ def _run_pairs(options: argparse.Namespace) -> None:
         jobs=options.jobs,
         overwrite=options.overwrite,
         itk_transform=options.itk_transform,
-        **_settings(options),
+        settings=_settings(options),
     )
     if failed:
         raise InputError(
@@ -193,27 +203,33 @@ def _model(options: argparse.Namespace):
     )
 
 
-def _settings(options: argparse.Namespace) -> dict:
+def _settings(options: argparse.Namespace) -> RegistrationSettings:
     from tf_lungreg.cli.train import parse_window
+    from tf_lungreg.registration.settings import RegistrationSettings
 
-    return {
-        "window": parse_window(options.window),
-        "init": options.init,
-        "mask": options.mask,
-        "coordinates": options.coordinates,
-        "refine": options.refine,
-        "memory": options.memory,
-        "nifti_frame": options.nifti_frame,
-    }
+    return RegistrationSettings(
+        window=parse_window(options.window),
+        init=options.init,
+        refine=options.refine,
+        mask=options.mask,
+        coordinates=options.coordinates,
+        nifti_frame=options.nifti_frame,
+        memory=options.memory,
+    )
 
 
-def summary_lines(metrics: dict) -> list[str]:
-    """The measures that a user asked for, as text."""
+def summary_lines(measures: Measures) -> list[str]:
+    """Dice and landmark error, where there are any, as text.
+
+    Args:
+        measures: of a registration.
+    """
     lines = []
+    values = measures.given()
     for name, title, form in (("dice", "Dice", "{:.3f}"), ("tre", "TRE", "{:.2f} mm")):
-        if f"{name}_after" in metrics:
+        if f"{name}_after" in values:
             world, before, after = (
-                form.format(metrics[f"{name}_{stage}"]) for stage in ("world", "before", "after")
+                form.format(values[f"{name}_{stage}"]) for stage in ("world", "before", "after")
             )
             lines.append(
                 f"{title:<7} {after}; {before} with the centres aligned, {world} as the files lie"

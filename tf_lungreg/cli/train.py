@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tf_lungreg.errors import InputError
+
+if TYPE_CHECKING:  # so that --help is fast
+    from tf_lungreg.training import TrainingSettings
 
 # What is trained on when no cohort is named: enough patients to see Dice rise, made in a minute.
 PHANTOM = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
 PHANTOM_FOLDER = Path("data") / "phantom"
-
-# Settings of the network itself, which a training that starts from a model takes over from it.
-_OF_THE_NETWORK = (
-    *("preset", "affine", "deformable", "anchor"),
-    *("spacing", "shape", "margin", "voxels"),
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,22 +111,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains and prints the result."""
-    from tf_lungreg.training import find_run_folder, fit_shape, train
+    from tf_lungreg.training import plan_training, run_training
     from tf_lungreg.training.strategy import check_strategy
     from tf_lungreg.training.termination import Terminated
 
     check_strategy(options.strategy)
-    config = make_config(options)
+    settings = make_settings(options)
+    settings.resolved()  # a mistake is told before a phantom is made
     if options.cohort is None:
         _make_phantom()
-    if "shape" not in options:
-        config = fit_shape(config)
-    folder = find_run_folder(options.runs, config, options.name, options.overwrite)
+    config, folder = plan_training(settings, options.runs, options.name, options.overwrite)
     if (folder / "last.npz").exists():
         print(f"{folder}: goes on where it was interrupted")
     cache = options.cache or options.runs / "cache"
     try:
-        metrics = train(config, folder, options.models, cache, options.strategy)
+        metrics = run_training(config, folder, options.models, cache, options.strategy)
     except Terminated:
         print(f"\n{folder}: a checkpoint was written, from which the same command goes on")
         raise
@@ -141,13 +139,16 @@ def run(options: argparse.Namespace) -> None:
     print(f"report   {folder / 'report.html'}\nmodel    {metrics['model']}")
 
 
-def make_config(options: argparse.Namespace):
-    """The resolved settings: flags, then a search's, those of the model to start with, defaults."""
-    from tf_lungreg.export import read_card
-    from tf_lungreg.training import TrainingConfig
+def make_settings(options: argparse.Namespace) -> TrainingSettings:
+    """The settings that the flags give, on top of those of a search.
 
-    fields = TrainingConfig.__dataclass_fields__
-    given = {k: v for k, v in vars(options).items() if k in fields}
+    Args:
+        options: of the command line.
+    """
+    from tf_lungreg.training import TrainingSettings
+
+    known = {field.name for field in dataclasses.fields(TrainingSettings)}
+    given = {name: value for name, value in vars(options).items() if name in known}
     given["cohort"] = str(options.cohort or PHANTOM_FOLDER)
     for name in ("spacing", "shape"):
         if name in given:
@@ -158,22 +159,7 @@ def make_config(options: argparse.Namespace):
         from tf_lungreg.tuning import read_best
 
         given = {**read_best(options.from_tuning), **given}
-    given["init_from"] = start = _start_model(given)
-    if start is not None:
-        settings = read_card(start)["settings"]
-        given = {**{name: settings[name] for name in _OF_THE_NETWORK if name in settings}, **given}
-    return TrainingConfig(**given).resolved()
-
-
-def _start_model(given: dict) -> str | None:
-    """The model whose weights training begins with, if any."""
-    from tf_lungreg.inference.default_model import pretrained_model
-    from tf_lungreg.training import TrainingConfig
-
-    start = given.get("init_from")
-    if start is None and given.get("preset", TrainingConfig.preset) == TrainingConfig.preset:
-        start = pretrained_model()
-    return None if start in (None, "none") else str(start)
+    return TrainingSettings(**given)
 
 
 def parse_window(words: list[str]) -> str | tuple[float, float]:

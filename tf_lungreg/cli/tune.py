@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tf_lungreg.cli.train import make_config
+from tf_lungreg.cli.train import make_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,11 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Searches and prints the best trial."""
     from tf_lungreg.training import fit_shape
-    from tf_lungreg.tuning import TuningConfig, tune
+    from tf_lungreg.tuning import TuningSettings, tune
     from tf_lungreg.tuning.results import best_row
 
-    config = TuningConfig(
-        fit_shape(make_config(options)),
+    config = TuningSettings(
+        fit_shape(make_settings(options).resolved()),
         options.tuner,
         options.trials,
         tuple(options.tune),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +28,29 @@ _BYTES_OF_PASS = {"paper": 3400}
 _BYTES_OF_SMALLEST = 150
 
 NO_MODEL = "none"  # in place of a model: the identity, to be refined
+
+
+class RegistrationModel(Protocol):
+    """What registers two arrays: an exported model, one on a server, one in slabs.
+
+    Attributes:
+        path: where it is: a folder, or an address.
+        card: its model card, whose ``settings`` have ``spacing`` and ``anchor``.
+    """
+
+    @property
+    def path(self) -> Path | str:
+        """Where it is."""
+        ...
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Its model card."""
+        ...
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """``warped``, ``grid``, ``affine``, ``spatial_gradients`` of ``moving`` and ``fixed``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +75,7 @@ class NetworkPass:
 
 
 def run_network(
-    model: ExportedModel,
+    model: RegistrationModel,
     fixed: Image,
     moving: Image,
     window: Window = "auto",
@@ -98,7 +123,7 @@ def run_network(
     )
 
 
-def _check_room(model, frame: Frame, name: str, whole: bool) -> None:
+def _check_room(model: RegistrationModel, frame: Frame, name: str, whole: bool) -> None:
     """Refuses a grid that the memory cannot hold: a header may state any size in mm."""
     needed = _BYTES_OF_SMALLEST
     here = isinstance(model, ExportedModel) and not tf.config.list_physical_devices("GPU")

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.export.rebuilding import rebuild_model
+from tf_lungreg.inference.network_pass import RegistrationModel
 from tf_lungreg.models.slabs import run_in_slabs
 
 
-def check_memory(memory: float | None) -> None:
-    """Raises an InputError if this is neither None nor a number of GB."""
-    number = isinstance(memory, (int, float)) and not isinstance(memory, bool)
-    if memory is not None and not (number and 0 < memory < math.inf):
-        raise InputError(f"memory: GB, a number above 0, is needed, not {memory!r}.")
-
-
-def in_slabs(model: ExportedModel, memory: float) -> ExportedModel:
+def in_slabs(model: RegistrationModel, memory: float) -> RegistrationModel:
     """The same model, whose pass is :func:`tf_lungreg.models.slabs.run_in_slabs`.
 
     Args:

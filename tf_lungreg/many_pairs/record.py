@@ -5,33 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from tf_lungreg.export import find_model, model_checksum, read_card, read_weights
 from tf_lungreg.files import record_changes
 from tf_lungreg.registration.inputs import PairInputs
-
-METRICS = "metrics.json"
-
-# The settings that change a result, with their defaults; ``memory`` changes none.
-_DECISIVE = {
-    **{"window": "auto", "init": "center", "mask": None, "refine": 0},
-    **{"coordinates": "ras", "nifti_frame": "sform"},
-}
-
-
-def read_metrics(folder: Path) -> dict | None:
-    """The record of a registration; None if the folder holds none.
-
-    Args:
-        folder: of the results.
-    """
-    try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        metrics["quality"], metrics["settings"], metrics["model"], metrics["inputs"]
-        return metrics
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+from tf_lungreg.registration.metrics_file import METRICS, read_metrics
+from tf_lungreg.registration.settings import RegistrationSettings
 
 
 def model_record(model) -> dict:
@@ -52,29 +33,34 @@ def model_record(model) -> dict:
 
 
 def decisive(settings: Mapping) -> dict:
-    """The settings that change a result, those that are not given with their defaults.
+    """The settings that change a result, as JSON has them; those not given have their defaults.
 
     Args:
-        settings: of :func:`~tf_lungreg.registration.pipeline.register`.
+        settings: name → value of :class:`~tf_lungreg.registration.settings.RegistrationSettings`.
     """
-    return {name: settings.get(name, default) for name, default in _DECISIVE.items()}
+    values = {**asdict(RegistrationSettings()), **settings}
+    del values["memory"]
+    return json.loads(json.dumps(values))
 
 
 def find_difference(
-    folder: Path, files: PairInputs, model: Mapping, settings: Mapping, itk_transform: bool
+    folder: Path,
+    inputs: PairInputs,
+    model: Mapping,
+    settings: RegistrationSettings,
+    itk_transform: bool,
 ) -> str | None:
-    """What the results in a folder were made of that is not what is asked for, if anything.
+    """The first difference between a folder's results and what is asked for.
 
     Args:
         folder: of the results.
-        files: of the pair.
+        inputs: of the pair.
         model: of :func:`model_record`.
-        settings: of :func:`~tf_lungreg.registration.pipeline.register`; the rest have their
-            defaults.
+        settings: of the registration; ``memory`` changes no result.
         itk_transform: whether ``transform.h5`` is asked for.
 
     Returns:
-        A text such as ``"refine 80, not 10"``.
+        A text such as ``"refine 80, not 10"``; None if there is none.
 
     Raises:
         MissingFileError, InputError: a file of the pair does not exist or cannot be read.
@@ -82,10 +68,11 @@ def find_difference(
     before = read_metrics(folder)
     if before is None:
         return f"a {METRICS} that is no record of a registration"
+    stored, asked = (decisive(each) for each in (before["settings"], asdict(settings)))
     changes = [
-        *record_changes({**_DECISIVE, **before["settings"]}, decisive(settings)),
-        *_model_changes(before, model),
-        *_input_changes(before["inputs"], files),
+        *record_changes(stored, asked),
+        *_model_changes(before["provenance"], model),
+        *_input_changes(before["provenance"]["inputs"], inputs),
     ]
     if itk_transform and not (folder / "transform.h5").exists():
         changes.append("no transform.h5")
@@ -99,8 +86,8 @@ def _model_changes(before: Mapping, model: Mapping) -> list[str]:
     return [] if before[key] == model[key] else [f"another model ({before['model']})"]
 
 
-def _input_changes(before: Mapping, files: PairInputs) -> list[str]:
-    now = files.record()
+def _input_changes(before: Mapping, inputs: PairInputs) -> list[str]:
+    now = inputs.record()
     stored = {name: record["sha256"] for name, record in before.items()}
     names = dict.fromkeys([*now, *stored])
     wanted = {name: record["sha256"] for name, record in now.items()}

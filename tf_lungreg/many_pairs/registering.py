@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS, InputError
@@ -17,14 +18,17 @@ from tf_lungreg.files import FolderInUseError, check_folder, check_new_folder, l
 from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL
-from tf_lungreg.inference.slab_model import check_memory
-from tf_lungreg.many_pairs.record import METRICS, decisive, find_difference, model_record
+from tf_lungreg.many_pairs.record import decisive, find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
 from tf_lungreg.registration.inputs import PairInputs
-from tf_lungreg.registration.pipeline import check_refine, register
-from tf_lungreg.reporting.result_folder import FILES
+from tf_lungreg.registration.metrics_file import METRICS
+from tf_lungreg.registration.pipeline import register
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import NOT_AVAILABLE, read_table
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, on most file systems
 
@@ -72,11 +76,11 @@ def register_pairs(
     jobs: int = 1,
     overwrite: bool = False,
     itk_transform: bool = False,
-    **settings,
+    settings: RegistrationSettings | None = None,
 ) -> dict[str, str]:
     """Registers each pair into ``out/<name>`` and writes ``out/summary.csv`` after each.
 
-    Prints a line for each pair and one at the end. The pairs are registered in other processes, so
+    Logs a line for each pair and one at the end. The pairs are registered in other processes, so
     that a file that ends the process which reads it is one failed pair. A script that calls this
     needs ``if __name__ == "__main__":``.
 
@@ -87,23 +91,20 @@ def register_pairs(
         jobs: how many pairs at a time, each in a process of its own.
         overwrite: register again what is done; otherwise it is skipped.
         itk_transform: with ``transform.h5``.
-        **settings: ``window``, ``init``, ``mask``, ``coordinates``, ``refine``, ``memory`` and
-            ``nifti_frame`` of :func:`~tf_lungreg.registration.pipeline.register`.
+        settings: of each registration.
 
     Returns:
         The names of the pairs that failed, and why.
 
     Raises:
-        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``refine`` or
-            ``memory`` is no such number, ``out`` cannot be written, it holds a pair that was
-            registered with other settings, another model or other files, or another command
-            registers there with other settings.
+        MissingFileError, InputError: there is no model, ``jobs`` is less than 1, ``out`` cannot be
+            written, it holds a pair that was registered with other settings, another model or
+            other files, or another command registers there with other settings.
     """
     if jobs < 1:
         raise InputError(f"jobs: 1 or more is needed, not {jobs}.")
     out = Path(out)
-    check_refine(settings.get("refine", 0))
-    check_memory(settings.get("memory"))
+    settings = settings or RegistrationSettings()
     check_folder(out)
     model, record = _find_model(model, settings)
     task = _Task(model, record, itk_transform, overwrite, settings)
@@ -116,7 +117,7 @@ def _register_all(
 ) -> dict[str, str]:
     done, failed = ([], {}) if task.overwrite else _find_done(pairs, out, task)
     if done:
-        print(f"{out}: {len(done)} of {len(pairs)} pairs are done and skipped", flush=True)
+        _log.info("%s: %d of %d pairs are done and skipped", out, len(done), len(pairs))
     waiting = {
         name: (files, out / name)
         for name, files in pairs.items()
@@ -134,9 +135,9 @@ def _register_all(
     return progress.failed
 
 
-def _find_model(model, settings: Mapping) -> tuple[object, dict]:
+def _find_model(model, settings: RegistrationSettings) -> tuple[object, dict]:
     """What is passed to the workers, and its record."""
-    if settings.get("refine") and str(model) == NO_MODEL:
+    if settings.refine and str(model) == NO_MODEL:
         return NO_MODEL, {"model": NO_MODEL, "model_sha256": None}
     if model is None or isinstance(model, (str, os.PathLike)):
         model = str(find_model(default_model() if model is None else model))
@@ -165,7 +166,7 @@ def _find_done(
 
 
 class _Progress:
-    """What a run prints, and the pairs that failed.
+    """What a run logs, and the pairs that failed.
 
     Args:
         total: pairs in the table.
@@ -181,7 +182,7 @@ class _Progress:
             self.tell(name, _Outcome(problem))
 
     def tell(self, name: str, outcome: _Outcome | WorkerDied) -> None:
-        """Prints how a pair ended."""
+        """Logs how a pair ended."""
         problem = str(outcome) if isinstance(outcome, WorkerDied) else outcome.problem
         for warning in getattr(outcome, "warnings", ()):
             warnings.warn(f"{name}: {warning}", stacklevel=2)
@@ -189,29 +190,33 @@ class _Progress:
             self.failed[name] = problem
         elif outcome.elsewhere:
             self._skipped += 1
-            print(f"{name}: skipped, another command is registering it", flush=True)
+            _log.info("%s: skipped, another command is registering it", name)
             return
         else:
             self._registered += 1
         ended = self._skipped + self._registered + len(self.failed)
         seconds = time.monotonic() - self._started
         left = seconds / (self._registered + len(self.failed)) * (self._total - ended)
-        print(
-            f"{name}: {f'failed: {problem}' if problem else 'registered'} ({ended} of "
-            f"{self._total}, {len(self.failed)} failed, {_duration(left)} left)",
-            flush=True,
+        _log.info(
+            "%s: %s (%d of %d, %d failed, %s left)",
+            name,
+            f"failed: {problem}" if problem else "registered",
+            ended,
+            self._total,
+            len(self.failed),
+            _duration(left),
         )
 
     def close(self, summary: Path) -> None:
-        """Prints the last line."""
+        """Logs the last lines."""
         ended = self._skipped + self._registered + len(self.failed)
         counts = [f"{self._registered} registered", f"{len(self.failed)} failed"]
         counts += [f"{self._skipped} skipped"] if self._skipped else []
         counts += [f"{self._total - ended} not begun or not ended"] if ended < self._total else []
         seconds = time.monotonic() - self._started
-        print(f"{', '.join(counts)}, {_duration(seconds)}", flush=True)
+        _log.info("%s, %s", ", ".join(counts), _duration(seconds))
         if summary.exists():
-            print(f"summary {summary}", flush=True)
+            _log.info("summary %s", summary)
 
 
 def _duration(seconds: float) -> str:
@@ -241,7 +246,7 @@ class _Task:
     record: dict
     itk_transform: bool
     overwrite: bool
-    settings: dict
+    settings: RegistrationSettings
 
     def __call__(self, pair: tuple[PairInputs, Path]) -> _Outcome:
         """Registers a pair; whatever is wrong with it, the others go on."""
@@ -257,7 +262,11 @@ class _Task:
     def asked(self) -> dict:
         """What commands have to agree on that write to one folder at the same time."""
         model = self.record["model_sha256"] or self.record["model"]
-        return {**decisive(self.settings), "model": model, "itk_transform": self.itk_transform}
+        return {
+            **decisive(asdict(self.settings)),
+            "model": model,
+            "itk_transform": self.itk_transform,
+        }
 
     def check_done(self, files: PairInputs, folder: Path) -> None:
         """Raises an InputError if the results in a folder are of something else than asked for."""
@@ -290,9 +299,9 @@ class _Task:
             fixed_mask=files.fixed_mask,
             moving_mask=files.moving_mask,
             landmarks=(files.fixed_landmarks, files.moving_landmarks),
-            **self.settings,
+            settings=self.settings,
         )
-        result.save(folder, True, self.itk_transform, self.overwrite)
+        save_result(result, folder, True, self.itk_transform, self.overwrite)
 
 
 _load_model = functools.lru_cache(maxsize=1)(load_model)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tf_lungreg.errors import USER_ERRORS
 from tf_lungreg.files import locked
-from tf_lungreg.many_pairs.record import METRICS, read_metrics
+from tf_lungreg.registration.metrics_file import METRICS, read_metrics
 from tf_lungreg.tables.spreadsheets import for_spreadsheets
 from tf_lungreg.tables.table import read_table, write_table
 
@@ -45,16 +45,18 @@ def _done(out: Path) -> dict[str, dict]:
     """The rows of all folders with results."""
     folders = [path.parent for path in out.glob(f"*/{METRICS}")]
     read = {folder.name: read_metrics(folder) for folder in folders}
-    return {name: _row(name, metrics) for name, metrics in read.items() if _is_done(name, metrics)}
+    return {
+        name: _row(name, record)
+        for name, record in read.items()
+        if record is not None and not name.startswith(".")  # which are unfinished
+    }
 
 
-def _is_done(name: str, metrics: dict | None) -> bool:
-    return metrics is not None and not name.startswith(".")  # which are unfinished
-
-
-def _row(name: str, metrics: dict) -> dict:
-    row = {"name": name, "status": "registered", **{key: metrics.get(key) for key in _MEASURES}}
-    return {**row, "reasons": "; ".join(metrics.get("quality_reasons", []))}
+def _row(name: str, record: Mapping) -> dict:
+    quality, measures = record["quality"], record["measures"]
+    values = {"quality": quality["verdict"], **{key: measures.get(key) for key in _MEASURES[1:]}}
+    reasons = "; ".join(quality.get("reasons", []))
+    return {"name": name, "status": "registered", **values, "reasons": reasons}
 
 
 def _failed_row(name: str, reason: str) -> dict:

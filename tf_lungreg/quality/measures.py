@@ -1,10 +1,13 @@
-"""What is measured of one registration: similarity, folding, volume change, Dice, landmarks."""
+"""Measures of a registration: similarity, folding, volume change, Dice, landmark error."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
 
-from tf_lungreg.images.geometry import apply_affine
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.sampling import is_inside, thinned_points
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
@@ -12,6 +15,71 @@ from tf_lungreg.transforms.transform import Transform
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 SATURATED = 0.05  # distance of Φ from its limits 0 and 2
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of one registration. ``before`` is after the initial translation alone.
+
+    Attributes:
+        mse_before: mean squared difference of the images that the network saw, in [0, 1].
+        mse_after: the same, registered.
+        ncc_before: their correlation.
+        ncc_after: the same, registered.
+        ncc_shifted: see :func:`measure_mirroring`.
+        ncc_mirrored: see there.
+        overlap: share of the fixed volume that the transform puts within the moving image.
+        saturated: share of Φ near its limits 0 and 2.
+        folds_volume: share of folded voxels.
+        folds_lung: the same within the lung; None without a mask.
+        jacobian_region: ``"lung"`` or ``"volume"``, where the quantiles are from.
+        jacobian_quantiles: quantile → Jacobian determinant.
+        dice_world: Dice of the masks as the files lie; None without both masks.
+        dice_before: the same after the initial translation.
+        dice_after: the same, registered.
+        landmarks: number of corresponding landmarks; None without any, as all that follow.
+        landmarks_outside: role → how many of them lie outside that image.
+        tre_world: mean landmark error in mm as the files lie.
+        tre_world_median: its median.
+        tre_world_max: its largest.
+        tre_before: mean landmark error in mm after the initial translation.
+        tre_before_median: its median.
+        tre_before_max: its largest.
+        tre_after: mean landmark error in mm, registered.
+        tre_after_median: its median.
+        tre_after_max: its largest.
+    """
+
+    mse_before: float
+    mse_after: float
+    ncc_before: float
+    ncc_after: float
+    ncc_shifted: float
+    ncc_mirrored: float
+    overlap: float
+    saturated: float
+    folds_volume: float
+    jacobian_region: str
+    jacobian_quantiles: Mapping[str, float]
+    folds_lung: float | None = None
+    dice_world: float | None = None
+    dice_before: float | None = None
+    dice_after: float | None = None
+    landmarks: int | None = None
+    landmarks_outside: Mapping[str, int] | None = None
+    tre_world: float | None = None
+    tre_world_median: float | None = None
+    tre_world_max: float | None = None
+    tre_before: float | None = None
+    tre_before_median: float | None = None
+    tre_before_max: float | None = None
+    tre_after: float | None = None
+    tre_after_median: float | None = None
+    tre_after_max: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Name → value of the measures that there are."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:
@@ -51,25 +119,25 @@ def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
     }
 
 
-def measure_deformation(
-    spatial_gradients: np.ndarray, jacobian: np.ndarray, lung: np.ndarray | None
-) -> dict:
-    """Folding, quantiles of the Jacobian determinant, and how much of Φ is near its limits.
+def measure_folds(jacobian: np.ndarray, lung: np.ndarray | None) -> dict[str, Any]:
+    """Folding and quantiles of the Jacobian determinant.
 
     Args:
-        spatial_gradients: Φ, (D, H, W, 3).
         jacobian: on the fixed image's grid.
         lung: mask on that grid; where it is given, the quantiles are those of the lung.
     """
-    out = {"folds_volume": folded_fraction(jacobian)}
-    if lung is not None:
-        out["folds_lung"] = folded_fraction(jacobian, lung)
     values = np.quantile(jacobian if lung is None else jacobian[lung], QUANTILES)
-    out["jacobian_region"] = "volume" if lung is None else "lung"
-    out["jacobian_quantiles"] = {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)}
-    limit = 1 - SATURATED
-    out["saturated"] = float(np.mean(np.abs(spatial_gradients - 1) > limit))
-    return out
+    return {
+        "folds_volume": folded_fraction(jacobian),
+        "folds_lung": None if lung is None else folded_fraction(jacobian, lung),
+        "jacobian_region": "volume" if lung is None else "lung",
+        "jacobian_quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)},
+    }
+
+
+def measure_saturation(spatial_gradients: np.ndarray) -> float:
+    """How much of Φ, (D, H, W, 3), is near its limits 0 and 2."""
+    return float(np.mean(np.abs(spatial_gradients - 1) > 1 - SATURATED))
 
 
 def measure_overlap(field: Transform, moving: Image) -> float:
@@ -79,9 +147,8 @@ def measure_overlap(field: Transform, moving: Image) -> float:
         field: on the fixed image's grid.
         moving: the moving image.
     """
-    found = field.map_points(thinned_points(field.frame, 100_000))
-    voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
-    return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
+    mapped = field.map_points(thinned_points(field.frame, 100_000))
+    return float(np.mean(is_inside(mapped, moving.frame)))
 
 
 def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tf_lungreg.quality.measures import Measures
 
 SIMILARITY_LOSS = 0.02  # of the correlation: failed; any smaller loss: check
 SIMILARITY = 0.9  # correlation below which: check; two images of one patient came to 0.96 and more
@@ -14,33 +16,36 @@ SATURATED = 0.02  # share of Φ near its limits from which on: check
 _LEVELS = ("ok", "check", "failed")
 
 
-def judge(metrics: Mapping) -> dict:
-    """The verdict on a registration.
+@dataclass(frozen=True)
+class Quality:
+    """Whether a registration can be used.
 
-    Args:
-        metrics: see :mod:`tf_lungreg.quality.measures`.
-
-    Returns:
-        ``quality``, one of ok, check, failed, and ``quality_reasons``, a list of texts, empty
-        for ok.
+    Attributes:
+        verdict: ``"ok"``, ``"check"`` (look at it first) or ``"failed"``.
+        reasons: why; empty for ok.
     """
+
+    verdict: str
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The verdict in one line."""
+        return f"quality {self.verdict}" + (f": {'; '.join(self.reasons)}" if self.reasons else "")
+
+
+def judge(measures: Measures) -> Quality:
+    """The verdict on a registration."""
     findings = [
-        *_similarity(metrics["ncc_before"], metrics["ncc_after"]),
-        *_start(metrics),
-        *_folds(metrics),
-        *_overlap(metrics["overlap"]),
-        *_saturation(metrics["saturated"]),
-        *_dice(metrics),
-        *_landmarks(metrics),
+        *_similarity(measures.ncc_before, measures.ncc_after),
+        *_start(measures),
+        *_folds(measures),
+        *_overlap(measures.overlap),
+        *_saturation(measures.saturated),
+        *_dice(measures),
+        *_landmarks(measures),
     ]
     level = max((level for level, _ in findings), default=0)
-    return {"quality": _LEVELS[level], "quality_reasons": [reason for _, reason in findings]}
-
-
-def quality_line(metrics: Mapping) -> str:
-    """The verdict in one line."""
-    reasons = "; ".join(metrics["quality_reasons"])
-    return f"quality {metrics['quality']}" + (f": {reasons}" if reasons else "")
+    return Quality(_LEVELS[level], tuple(reason for _, reason in findings))
 
 
 def _apart(value: float, other: float, digits: int) -> tuple[str, str]:
@@ -68,22 +73,23 @@ def _similarity(before, after):
         yield 1, f"the images still differ: their correlation is {found}"
 
 
-def _start(metrics):
+def _start(measures: Measures):
     """Two images of one patient agree roughly before anything is registered."""
-    image, mask = abs(metrics["ncc_before"]), metrics.get("dice_before", 1)
+    image, mask = abs(measures.ncc_before), measures.dice_before
     if image < AGREEMENT:
-        found = _apart(image, AGREEMENT, 3)[0]
-        yield 1, f"the images hardly agreed before: their correlation was {found}"
-    if mask < AGREEMENT:
-        found = _apart(mask, AGREEMENT, 3)[0]
-        yield 1, f"the masks hardly agreed before: their Dice was {found}"
-    if metrics.get("ncc_mirrored", 0) > metrics.get("ncc_shifted", 1):
+        shown = _apart(image, AGREEMENT, 3)[0]
+        yield 1, f"the images hardly agreed before: their correlation was {shown}"
+    if mask is not None and mask < AGREEMENT:
+        shown = _apart(mask, AGREEMENT, 3)[0]
+        yield 1, f"the masks hardly agreed before: their Dice was {shown}"
+    if measures.ncc_mirrored > measures.ncc_shifted:
         yield 1, "the images agree better with left and right exchanged in one; is one mirrored?"
 
 
-def _folds(metrics):
-    where = "lung" if "folds_lung" in metrics else "volume"
-    share = metrics[f"folds_{where}"]
+def _folds(measures: Measures):
+    where, share = "lung", measures.folds_lung
+    if share is None:
+        where, share = "volume", measures.folds_volume
     level = sum(share >= limit for limit in FOLDS)
     if level:
         yield level, f"{100 * share:.2g} % of the {where} is folded"
@@ -101,18 +107,18 @@ def _saturation(share):
         yield 1, f"{100 * share:.2g} % of the spatial gradients are at their limits"
 
 
-def _dice(metrics):
-    before, after = metrics.get("dice_before", 0), metrics.get("dice_after", 1)
-    if after < before:
+def _dice(measures: Measures):
+    before, after = measures.dice_before, measures.dice_after
+    if before is not None and after is not None and after < before:
         first, last = _apart(before, after, 3)
         yield 1, f"the masks' Dice went from {first} to {last}"
 
 
-def _landmarks(metrics):
-    before, after = metrics.get("tre_before", 0), metrics.get("tre_after", 0)
-    if after > before:
+def _landmarks(measures: Measures):
+    before, after = measures.tre_before, measures.tre_after
+    if before is not None and after is not None and after > before:
         first, last = _apart(before, after, 2)
         yield 1, f"the mean landmark error went from {first} to {last} mm"
-    for role, outside in metrics.get("landmarks_outside", {}).items():
+    for role, outside in (measures.landmarks_outside or {}).items():
         if outside:
-            yield 1, f"{outside} of {metrics['landmarks']} landmarks lie outside the {role} image"
+            yield 1, f"{outside} of {measures.landmarks} landmarks lie outside the {role} image"

@@ -1,15 +1,22 @@
-"""What a registration gives, and its files."""
+"""What a registration gives."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import tf_lungreg
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
 from tf_lungreg.images.image import Image
+from tf_lungreg.quality.measures import Measures
+from tf_lungreg.quality.verdict import Quality
+from tf_lungreg.registration.provenance import RegistrationProvenance
+from tf_lungreg.registration.settings import RegistrationSettings
 from tf_lungreg.transforms.composed import ComposedTransform
 from tf_lungreg.transforms.transform import Transform
 
@@ -29,7 +36,10 @@ class RegistrationResult:
         parts: of the transform: affine, and deformation with the initial translation.
         jacobian: local volume change, dT/dp's determinant: below 1 where the tissue is smaller in
             the moving image, at or below 0 where T folds.
-        metrics: what ``metrics.json`` holds.
+        measures: similarity, folding, Dice, landmark error.
+        quality: the verdict that follows from them.
+        settings: how it was registered.
+        provenance: from what, with which model and software.
         lung: the fixed image's mask, if there is one.
     """
 
@@ -39,8 +49,29 @@ class RegistrationResult:
     displacement: Transform
     parts: ComposedTransform
     jacobian: Image
-    metrics: dict
+    measures: Measures
+    quality: Quality
+    settings: RegistrationSettings
+    provenance: RegistrationProvenance
     lung: Image | None = None
+
+    def __repr__(self) -> str:
+        """The images' names and the verdict."""
+        return f"RegistrationResult({self.moving.name} to {self.fixed.name}: {self.quality})"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Deprecated: measures, quality, settings and provenance in one dict, as in version 0.1."""
+        warnings.warn(
+            "result.metrics is deprecated: use result.measures, quality, settings and provenance.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        made = asdict(self.provenance)
+        of_the_network = ("initial_translation_ras", "network_shape", "network_spacing")
+        settings = {**asdict(self.settings), **{n: made.pop(n) for n in of_the_network}}
+        verdict = {"quality": self.quality.verdict, "quality_reasons": list(self.quality.reasons)}
+        return {**verdict, **self.measures.given(), "settings": settings, **made}
 
     @property
     def affine(self) -> np.ndarray:
@@ -81,17 +112,17 @@ class RegistrationResult:
         itk_transform: bool = False,
         overwrite: bool = False,
     ) -> Path:
-        """Writes the result's files to a folder, all or none.
+        """Deprecated: see :func:`tf_lungreg.save_result`.
 
         Args:
-            folder: a new one.
-            report: with ``report.html``.
-            itk_transform: with ``transform.h5`` for 3D Slicer.
-            overwrite: whether results that are there may be replaced.
-
-        Raises:
-            InputError: the folder exists, or holds other files.
+            folder: see there, as for the others.
+            report: see there.
+            itk_transform: see there.
+            overwrite: see there.
         """
-        import tf_lungreg
-
+        warnings.warn(
+            "result.save is deprecated: use tf_lungreg.save_result(result, folder).",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         return tf_lungreg.save_result(self, folder, report, itk_transform, overwrite)

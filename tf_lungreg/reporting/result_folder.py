@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tf_lungreg.files import replacing_folder, write_json
+from tf_lungreg.files import replacing_folder
 from tf_lungreg.parallel import at_once
+from tf_lungreg.registration.metrics_file import METRICS, write_metrics
 from tf_lungreg.registration.result import RegistrationResult
-from tf_lungreg.reporting.registration_page import write_registration_report
+from tf_lungreg.reporting.registration_page import write_report
 from tf_lungreg.transforms.transform_files import (
     DISPLACEMENT,
     write_affine,
@@ -22,7 +23,7 @@ FILES = (
     "transform.h5",
     "jacobian.nii.gz",
     "report.html",
-    "metrics.json",  # last: its presence says that the folder is complete
+    METRICS,  # last: its presence says that the folder is complete
 )
 
 
@@ -55,10 +56,10 @@ def save_result(
             lambda: result.warped.save(out / "warped.nii.gz"),
             lambda: result.jacobian.save(out / "jacobian.nii.gz"),
             lambda: deformation.save(out / "deformation.nii.gz"),
-            lambda: report and write_registration_report(out / "report.html", result),
+            lambda: report and write_report(out / "report.html", result),
         )
         write_affine(out / "affine.tfm", result.affine)
         if itk_transform:
             result.displacement.save(out / "transform.h5")
-        write_json(out / "metrics.json", result.metrics)
+        write_metrics(out / METRICS, result)
     return Path(folder)

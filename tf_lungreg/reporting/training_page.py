@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.cohorts.cache import PreparedPair
+from tf_lungreg.cohorts.cache import PreparedPair, PreparedScan
 from tf_lungreg.files import write_text
 from tf_lungreg.inference.forward import register_arrays
 from tf_lungreg.reporting.figures import dice_figure, learning_curves, registration_figure
-from tf_lungreg.reporting.pages import page, picture, table
+from tf_lungreg.reporting.pages import figure_source, render
 
 
 def write_training_report(
@@ -37,29 +36,20 @@ def write_training_report(
         f"{metrics['epochs']} epochs, {metrics['train_scans']} training images, "
         f"{metrics['validation_pairs']} validation pairs"
     )
-    sections = [
-        ("Result", _note(metrics) + table(_figures_of_merit(metrics), ("", "before", "after"))),
-        ("Learning curves", picture(learning_curves(history), "Loss terms over the epochs")),
-    ]
-    pairs = [row for row in metrics["pairs"] if "dice_after" in row]
-    if pairs:
-        names = [_pair_name(row) for row in pairs]
-        before, after = ([row[f"dice_{w}"] for row in pairs] for w in ("before", "after"))
-        figure = dice_figure(before, after, names)
-        sections.append(("Validation pairs", picture(figure, "Dice before and after")))
-    sections.append(_example(model, validation, metrics["pairs"]))
-    record = "\n".join(f"{k}: {v}" for k, v in {**settings, **metrics["software"]}.items())
-    sections.append(("Settings and software", f"<pre>{html.escape(record)}</pre>"))
-    write_text(path, page("Training report", lead, sections))
-
-
-def _note(metrics) -> str:
-    if not metrics["validated_on_training_set"]:
-        return ""
-    return (
-        '<p class="note">The cohort has fewer than four patients: these figures are from the '
-        "images that the model was trained on, not from unseen ones.</p>"
-    )
+    rows = metrics["pairs"]
+    record = {**settings, **metrics["software"]}
+    chosen = _median_pair(rows)
+    values = {
+        "lead": lead,
+        "validated_on_training_set": metrics["validated_on_training_set"],
+        "figures_of_merit": _figures_of_merit(metrics),
+        "curves": figure_source(learning_curves(history)),
+        "dice": _dice(rows),
+        "example_name": _pair_name(rows[chosen]),
+        "example": _example(model, *validation[chosen]),
+        "record": "\n".join(f"{name}: {value}" for name, value in record.items()),
+    }
+    write_text(path, render("training", **values))
 
 
 def _figures_of_merit(metrics) -> list[tuple[str, str, str]]:
@@ -81,26 +71,31 @@ def _pair_name(row) -> str:
     return f"{row['moving']} → {row['fixed']}"
 
 
-def _example(model, validation, rows) -> tuple[str, str]:
-    """The median pair, neither the best nor the worst, in three planes."""
+def _dice(rows) -> str | None:
+    """A picture of the pairs' Dice before and after; None without masks."""
+    rows = [row for row in rows if "dice_after" in row]
+    if not rows:
+        return None
+    before, after = ([row[f"dice_{when}"] for row in rows] for when in ("before", "after"))
+    return figure_source(dice_figure(before, after, [_pair_name(row) for row in rows]))
+
+
+def _median_pair(rows) -> int:
+    """The number of the pair that is neither the best nor the worst."""
     order = np.argsort([row.get("dice_after", -row["mse_after"]) for row in rows])
-    chosen = int(order[len(order) // 2])
-    fixed, moving = validation[chosen]
+    return int(order[len(order) // 2])
+
+
+def _example(model, fixed: PreparedScan, moving: PreparedScan) -> list[tuple[str, str]]:
+    """Name and picture of three planes of a pair."""
     outputs = register_arrays(model, fixed.image, moving.image)
     warped = outputs["warped"][0, ..., 0].numpy()
     grid = outputs["grid"][0].numpy()
-    spacing = fixed.frame.spacing
-    body = "".join(
-        f"<h3>{plane}</h3>"
-        + picture(
-            registration_figure(
-                fixed.image, moving.image, warped, grid, spacing, axis, _slice(fixed, axis)
-            ),
-            f"{plane} slice: reference, moving, warped, difference",
-        )
+    arrays = (fixed.image, moving.image, warped, grid, fixed.frame.spacing)
+    return [
+        (plane, figure_source(registration_figure(*arrays, axis, _slice(fixed, axis))))
         for axis, plane in enumerate(("Coronal", "Axial", "Sagittal"))
-    )
-    return f"The median pair: {_pair_name(rows[chosen])}", body
+    ]
 
 
 def _slice(scan, axis) -> int:

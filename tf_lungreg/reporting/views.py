@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel import orientations
 
 from tf_lungreg.images.geometry import Frame, apply_affine, to_axis_codes
 from tf_lungreg.images.image import Image
-from tf_lungreg.images.preparation import apply_window, window_limits
+from tf_lungreg.images.preparation import Window, apply_window, window_limits
 from tf_lungreg.images.sampling import Sampler, world_points
-
-if TYPE_CHECKING:  # which imports the report, and the report this module
-    from tf_lungreg.registration.result import RegistrationResult
+from tf_lungreg.transforms.transform import Transform
 
 # Where the axes of a slice point: across it, down its rows, along its columns.
 PLANES = {"Coronal": ("P", "I", "L"), "Axial": ("I", "P", "L"), "Sagittal": ("L", "I", "P")}
@@ -53,37 +51,52 @@ class PlaneView:
         return {"L": "R", "P": "A"}[right], right
 
 
-def plane_views(result: RegistrationResult) -> list[PlaneView]:
-    """Slices along the fixed image's own axes, where there is most lung, or in the middle."""
-    window = result.metrics["settings"]["window"]
-    images = []  # how to see each image at world points
-    for volume in (result.fixed, result.moving):
-        limits = window_limits(volume.data, window, volume.name)
-        images.append(lambda p, v=volume, w=limits: apply_window(_sample(v, p), w))
-    fixed, moving = images
-    middle = (np.array(result.fixed.data.shape) - 1) / 2
-    if result.lung is not None:
-        middle = _fullest(result.lung.data)
+def plane_views(
+    fixed: Image,
+    moving: Image,
+    transform: Transform,
+    jacobian: Image,
+    translation: np.ndarray,
+    window: Window = "auto",
+    lung: Image | None = None,
+) -> list[PlaneView]:
+    """Slices along the fixed image's own axes, where there is most lung, or in the middle.
+
+    Args:
+        fixed: the fixed image.
+        moving: the moving image.
+        transform: from the one to the other.
+        jacobian: its determinant, on the fixed image's grid.
+        translation: (3,) RAS mm, under which the moving image is shown as it was before.
+        window: see :func:`tf_lungreg.images.preparation.window_limits`.
+        lung: mask on the fixed image's grid.
+    """
+    see_fixed, see_moving = (_seen(image, window) for image in (fixed, moving))
+    middle = (np.array(fixed.shape) - 1) / 2 if lung is None else _fullest(lung.data)
     views = []
     for name, codes in PLANES.items():
-        frame = _plane(result.fixed.frame, codes, middle)
+        frame = _plane(fixed.frame, codes, middle)
         points = world_points(frame, slice(0, 1))
-        translation = result.parts.translation
-        found = result.map_points(points)
-        lung = result.lung and _sample(result.lung, points, "nearest")
+        mapped = transform.map_points(points)
         views.append(
             PlaneView(
                 name=name,
                 frame=frame,
-                fixed=fixed(points),
-                before=moving(points + translation),
-                after=moving(found),
-                grid=apply_affine(np.linalg.inv(frame.affine), found - translation),
-                jacobian=_sample(result.jacobian, points),
-                lung=lung,
+                fixed=see_fixed(points),
+                before=see_moving(points + translation),
+                after=see_moving(mapped),
+                grid=apply_affine(np.linalg.inv(frame.affine), mapped - translation),
+                jacobian=_sample(jacobian, points),
+                lung=None if lung is None else _sample(lung, points, "nearest"),
             )
         )
     return views
+
+
+def _seen(image: Image, window: Window) -> Callable[[np.ndarray], np.ndarray]:
+    """How the image looks at world points, in [0, 1]."""
+    limits = window_limits(image.data, window, image.name)
+    return lambda points: apply_window(_sample(image, points), limits)
 
 
 def _fullest(lung: np.ndarray) -> np.ndarray:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from tf_lungreg.files import replacing
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window
-from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.reporting.figures import registration_figure
 from tf_lungreg.reporting.views import plane_views
 from tf_lungreg.reproduction.pair_measures import Case
-from tf_lungreg.transforms.composed import ComposedTransform
 from tf_lungreg.transforms.transform import Transform
 
 
@@ -34,17 +30,9 @@ def write_figure(
         window: see :func:`tf_lungreg.images.preparation.window_limits`.
     """
     translation = moving.image.frame.center - fixed.image.frame.center
-    result = RegistrationResult(
-        fixed=fixed.image,
-        moving=moving.image,
-        warped=field.warp(moving.image),
-        displacement=field,
-        parts=ComposedTransform(np.eye(4), field, translation),
-        jacobian=Image(field.jacobian(), field.frame, fixed.image.name),
-        metrics={"settings": {"window": window}},
-        lung=fixed.mask,
-    )
-    view = plane_views(result)[0]
+    jacobian = Image(field.jacobian(), field.frame, fixed.image.name)
+    pair = (fixed.image, moving.image)
+    view = plane_views(*pair, field, jacobian, translation, window, fixed.mask)[0]
     arrays = (view.fixed, view.before, view.after, view.grid)
     figure = registration_figure(*arrays, view.frame.spacing, index=0, sides=view.sides)
     figure.suptitle(title, parse_math=False)  # names may hold a $

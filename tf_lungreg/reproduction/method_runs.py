@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tf_lungreg.reproduction.methods import Method
 from tf_lungreg.reproduction.pair_measures import Case, measure_pair, read_case
 from tf_lungreg.reproduction.results_folder import pair_file, picture_file
 from tf_lungreg.reproduction.selection import pair_name
+
+_log = logging.getLogger(__name__)
 
 _KEPT = 4  # scans in memory
 
@@ -48,7 +51,8 @@ def run_methods(
     jobs = [(method, pair) for method, pairs in work for pair in pairs]
     waiting = [job for job in jobs if not _is_done(out, *job, picture)]
     if len(waiting) < len(jobs):
-        print(f"{out}: {len(jobs) - len(waiting)} of {len(jobs)} registrations are there already")
+        done = len(jobs) - len(waiting)
+        _log.info("%s: %d of %d registrations are there already", out, done, len(jobs))
     read = functools.lru_cache(_KEPT)(functools.partial(read_case, root=root))
     with tqdm(waiting, unit="pair", disable=None) as bar:
         for method, pair in bar:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
-import nibabel as nib
-
+from tf_lungreg.images.image import AnyImage
 from tf_lungreg.registration.pipeline import register
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.serving.client import NEEDED, RemoteModel
@@ -44,14 +41,14 @@ class RegistrationClient:
 
     def register(
         self,
-        fixed: str | os.PathLike | nib.spatialimages.SpatialImage,
-        moving: str | os.PathLike | nib.spatialimages.SpatialImage,
+        fixed: AnyImage,
+        moving: AnyImage,
         **options,
     ) -> RegistrationResult:
         """Registers two images.
 
         Args:
-            fixed: file, or an image of nibabel: an array with its place in the world.
+            fixed: a file or an image, see :func:`tf_lungreg.register`.
             moving: the image that is deformed, in the same way.
             **options: of :func:`tf_lungreg.register`, save ``model``.
 
@@ -59,17 +56,4 @@ class RegistrationClient:
             MissingFileError, InputError: a file or an argument cannot be used, or the server
                 cannot be reached any more, refuses the volumes or is too slow.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            files = [
-                _file(image, Path(folder, f"{role}.nii"))
-                for role, image in (("fixed", fixed), ("moving", moving))
-            ]
-            return register(*files, model=self.model, **options)
-
-
-def _file(image, path: Path):
-    """The file of an image: its own, or the path, where it is written."""
-    if isinstance(image, nib.spatialimages.SpatialImage):
-        nib.save(image, path)
-        return path
-    return image
+        return register(fixed, moving, model=self.model, **options)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +16,8 @@ from tensorflow_serving.apis import model_pb2
 
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.export import find_model, load_model
+
+_log = logging.getLogger(__name__)
 
 
 class NotServed(Exception):
@@ -145,7 +147,7 @@ class ModelStore:
     def refresh(self) -> None:
         """Loads each version that is newer than what is served.
 
-        One that cannot be loaded is named on standard error, once; the old one stays, and it is
+        One that cannot be loaded is logged as an error, once; the old one stays, and it is
         tried again at the next look, as it may not have been copied to its end.
         """
         for name, folder in self._folders.items():
@@ -159,10 +161,10 @@ class ModelStore:
                 self._served[name] = load_version(name, path)
             except USER_ERRORS as error:
                 if path not in self._refused:
-                    print(error, file=sys.stderr, flush=True)
+                    _log.error("%s", error)
                 self._refused.add(path)
             else:
-                print(f"serving {name}, {path}", flush=True)
+                _log.info("serving %s, %s", name, path)
 
     def watch(self, seconds: float) -> None:
         """Refreshes now and then, in the background, until :meth:`stop`."""

@@ -119,7 +119,7 @@ class ProgressBar(tf.keras.callbacks.Callback):
         """Shows the losses."""
         losses = f"image {logs['warped_loss']:.5f}, validation {logs[MONITOR]:.5f}"
         if self.bar.disable:
-            print(f"epoch {epoch + 1}/{self.epochs}: {losses}", file=sys.stderr, flush=True)
+            tqdm.write(f"epoch {epoch + 1}/{self.epochs}: {losses}", file=sys.stderr)
         self.bar.set_postfix_str(losses)
 
     def on_train_end(self, logs=None):

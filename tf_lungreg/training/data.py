@@ -18,7 +18,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import AXIS_CODES
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
-from tf_lungreg.training.settings import TrainingConfig
+from tf_lungreg.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainingData:
     shared: bool
 
 
-def fit_shape(config: TrainingConfig) -> TrainingConfig:
+def fit_shape(config: TrainingSettings) -> TrainingSettings:
     """The settings with a grid that is no larger than the largest image of the cohort.
 
     Beyond an image there is only its continued border, which takes time and teaches nothing.
@@ -58,7 +58,7 @@ def fit_shape(config: TrainingConfig) -> TrainingConfig:
     return replace(config, shape=tuple(map(min, zip(config.shape, needed))))
 
 
-def load_training_data(config: TrainingConfig, cache: Path | None) -> TrainingData:
+def load_training_data(config: TrainingSettings, cache: Path | None) -> TrainingData:
     """Splits the cohort by patient and prepares every scan that is used.
 
     Args:

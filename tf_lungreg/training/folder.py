@@ -12,13 +12,13 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, locked
-from tf_lungreg.training.settings import TrainingConfig
+from tf_lungreg.training.settings import TrainingSettings
 
 CONFIG, METRICS = "config.json", "metrics.json"
 
 
 def find_run_folder(
-    runs: Path, config: TrainingConfig, name: str | None = None, overwrite: bool = False
+    runs: Path, config: TrainingSettings, name: str | None = None, overwrite: bool = False
 ) -> Path:
     """The folder for a training; it is not made yet.
 
@@ -53,7 +53,7 @@ def find_run_folder(
 
 
 @contextlib.contextmanager
-def claimed_run(folder: Path, config: TrainingConfig) -> Iterator[None]:
+def claimed_run(folder: Path, config: TrainingSettings) -> Iterator[None]:
     """Keeps other trainings from writing to the folder of a run.
 
     Args:
@@ -70,7 +70,7 @@ def claimed_run(folder: Path, config: TrainingConfig) -> Iterator[None]:
         yield
 
 
-def _problem(folder: Path, config: TrainingConfig) -> str | None:
+def _problem(folder: Path, config: TrainingSettings) -> str | None:
     """Why a training may not write there, if so."""
     if not folder.exists() or not any(folder.iterdir()):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +24,10 @@ from tf_lungreg.reporting.training_page import write_training_report
 from tf_lungreg.training.callbacks import MONITOR, Checkpoints, ProgressBar, plateau_callbacks
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
-from tf_lungreg.training.data import TrainingData, load_training_data
-from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run
+from tf_lungreg.training.data import TrainingData, fit_shape, load_training_data
+from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run, find_run_folder
 from tf_lungreg.training.run_export import best_model
-from tf_lungreg.training.settings import TrainingConfig
+from tf_lungreg.training.settings import TrainingSettings
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
 from tf_lungreg.training.validation import evaluate_pairs, summarise
@@ -34,13 +35,66 @@ from tf_lungreg.training.workers import is_chief
 
 
 def train(
-    config: TrainingConfig,
+    settings: TrainingSettings,
+    *,
+    runs: str | os.PathLike = "runs",
+    name: str | None = None,
+    models: str | os.PathLike = "saved_models/lungreg",
+    cache: str | os.PathLike | None = None,
+    strategy: str = "auto",
+    overwrite: bool = False,
+) -> Path:
+    """Trains a model on a cohort, or resumes the same training; does what the command does.
+
+    Args:
+        settings: only the cohort is needed; the rest has defaults, see
+            :meth:`~tf_lungreg.training.settings.TrainingSettings.resolved`.
+        runs: folder of all runs.
+        name: of the run; by default the cohort's and the preset's.
+        models: folder of the exported model, in which it takes the next version.
+        cache: folder for prepared volumes; by default ``cache`` in ``runs``.
+        strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
+        overwrite: replace a run of that name.
+
+    Returns:
+        The run's folder: settings, checkpoints, history, ``metrics.json``, report.
+
+    Raises:
+        InputError, MissingFileError: a setting, the cohort, the model to start from or a folder
+            cannot be used; or the training came to nothing.
+    """
+    config, folder = plan_training(settings, Path(runs), name, overwrite)
+    run_training(config, folder, Path(models), Path(cache or Path(runs) / "cache"), strategy)
+    return folder
+
+
+def plan_training(
+    settings: TrainingSettings, runs: Path, name: str | None = None, overwrite: bool = False
+) -> tuple[TrainingSettings, Path]:
+    """The resolved settings of a training and the folder of its run, which is not made yet.
+
+    Without a shape, the network's grid is no larger than the cohort's images need.
+
+    Args:
+        settings: of the training.
+        runs: folder of all runs.
+        name: see :func:`tf_lungreg.training.folder.find_run_folder`.
+        overwrite: see there.
+    """
+    config = settings.resolved()
+    if settings.shape is None:
+        config = fit_shape(config)
+    return config, find_run_folder(runs, config, name, overwrite)
+
+
+def run_training(
+    config: TrainingSettings,
     run: Path,
     models: Path,
     cache: Path | None = None,
     strategy: str = "auto",
 ) -> dict | None:
-    """Trains a model, or goes on where an interrupted run in the same folder stopped.
+    """Trains a model, or resumes an interrupted run in the same folder.
 
     Args:
         config: resolved settings.
@@ -107,7 +161,7 @@ def _train(config, data: TrainingData, run: Path, models: Path, devices, started
 
 
 @keras_defaults()
-def fit(model, config: TrainingConfig, data: TrainingData, run: Path) -> Progress:
+def fit(model, config: TrainingSettings, data: TrainingData, run: Path) -> Progress:
     """Trains a compiled model, or goes on with it; the best epoch is in ``run / "best.npz"``.
 
     Args:
@@ -132,7 +186,7 @@ def checkpoints_size(model: tf.keras.Model) -> int:
     return 3 * 3 * 4 * numbers  # weights and Adam's two moments, float32
 
 
-def compiled_model(config: TrainingConfig) -> tf.keras.Model:
+def compiled_model(config: TrainingSettings) -> tf.keras.Model:
     """The network of the settings with their loss, and with the weights that training begins with.
 
     Raises:
@@ -161,7 +215,9 @@ def compiled_model(config: TrainingConfig) -> tf.keras.Model:
     )
 
 
-def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress: Progress) -> None:
+def _fit(
+    model, config: TrainingSettings, data: TrainingData, run: Path, progress: Progress
+) -> None:
     """Trains from ``progress`` on, which is kept up to date."""
     images = stack_images([scan.image for scan in data.train])
     watched, watched_pairs = _stack_pairs(data.validation)
@@ -197,7 +253,7 @@ def _fit(model, config: TrainingConfig, data: TrainingData, run: Path, progress:
         _fit(model, config, data, run, progress)
 
 
-def _display(config: TrainingConfig, run: Path, epoch: int):
+def _display(config: TrainingSettings, run: Path, epoch: int):
     bar = ProgressBar(config.epochs, config.steps, epoch)
     return bar, tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.export import read_card
+from tf_lungreg.inference.default_model import pretrained_model
 from tf_lungreg.losses import find_similarity
 from tf_lungreg.models import find_preset
 from tf_lungreg.models.registration import check_recompute
 from tf_lungreg.ops import check_anchor
 
 PAIRS = ("auto", "all", "patient")
+
+# What describes the network itself, with the values for one that starts from no other.
+_OF_THE_NETWORK = {
+    **{"preset": "general", "affine": True, "deformable": True, "anchor": "ends"},
+    **dict.fromkeys(("spacing", "shape", "margin", "voxels")),
+}
 
 # What a preset decides where the user does not.
 _OF_PRESET = (
@@ -24,15 +34,18 @@ _OF_PRESET = (
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingSettings:
     """Everything that decides what a training computes.
 
     Attributes:
         cohort: the cohort's folder.
-        preset: size of the network, with the grid and the weights of the loss that go with it.
-        affine: whether the network has its affine branch.
-        deformable: whether it has its deformation branch.
-        anchor: see :func:`tf_lungreg.ops.integrate`.
+        preset: size of the network, with the grid and the weights of the loss that go with it; by
+            default that of the model to start from, or ``"general"``.
+        affine: whether the network has its affine branch; by default as the model to start from,
+            or yes.
+        deformable: whether it has its deformation branch; the same default.
+        anchor: see :func:`tf_lungreg.ops.integrate`; by default as the model to start from, or
+            ``"ends"``.
         similarity: image term of the loss, see :func:`tf_lungreg.losses.find_similarity`.
         alpha: weight of the affine term.
         beta: weight of the spatial gradients' term.
@@ -51,17 +64,18 @@ class TrainingConfig:
             ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
         window: ``"auto"``, ``"paper"`` or (low, high).
         seed: of the split, the weights and the order of pairs.
-        init_from: exported model whose weights training begins with; None for random ones.
+        init_from: exported model whose weights training begins with, ``"none"`` for random ones;
+            by default the pretrained model of that preset, if there is one.
         mixed_precision: convolutions in bfloat16; weights, what leaves the network and the
             exported model stay float32.
         recompute: gradient checkpointing: maps are computed again in the backward pass.
     """
 
     cohort: str
-    preset: str = "general"
-    affine: bool = True
-    deformable: bool = True
-    anchor: str = "ends"
+    preset: str | None = None
+    affine: bool | None = None
+    deformable: bool | None = None
+    anchor: str | None = None
     similarity: str = "mse"
     alpha: float | None = None
     beta: float | None = None
@@ -83,17 +97,36 @@ class TrainingConfig:
     mixed_precision: bool = False
     recompute: bool = False
 
-    def resolved(self) -> TrainingConfig:
-        """The same with the preset's values where none was given, checked.
+    def resolved(self) -> TrainingSettings:
+        """The same, checked, with a value for everything that was not given.
+
+        What describes the network is that of the model to start from; the rest, the preset's.
 
         Raises:
+            MissingFileError: there is no such model to start from.
             InputError: a value that cannot be used; the message names it.
         """
-        preset = find_preset(self.preset)
-        filled = {n: getattr(preset, n) for n in _OF_PRESET if getattr(self, n) is None}
-        config = dataclasses.replace(self, **filled)
+        start = self._start()
+        of_start = {} if start is None else read_card(start)["settings"]
+        network = {name: of_start.get(name, value) for name, value in _OF_THE_NETWORK.items()}
+        config = self._filled(network)
+        preset = find_preset(str(config.preset))
+        config = config._filled({name: getattr(preset, name) for name in _OF_PRESET})
+        config = dataclasses.replace(config, init_from=start)
         config._check()
         return config
+
+    def _start(self) -> str | None:
+        """The model whose weights training begins with, if any."""
+        start = self.init_from
+        if start is None:
+            start = pretrained_model(self.preset or _OF_THE_NETWORK["preset"])
+        return None if start in (None, "none") else str(start)
+
+    def _filled(self, values: Mapping[str, Any]) -> TrainingSettings:
+        """The same with values for what is not given."""
+        missing = {name: v for name, v in values.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
     def _check(self):
         find_similarity(self.similarity)

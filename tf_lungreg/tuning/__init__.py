@@ -2,6 +2,6 @@
 
 from tf_lungreg.tuning.results import read_best
 from tf_lungreg.tuning.search import tune
-from tf_lungreg.tuning.settings import TuningConfig
+from tf_lungreg.tuning.settings import TuningSettings
 
-__all__ = ["TuningConfig", "read_best", "tune"]
+__all__ = ["TuningSettings", "read_best", "tune"]

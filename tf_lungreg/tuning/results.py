@@ -13,7 +13,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import write_json
 from tf_lungreg.tables.spreadsheets import for_spreadsheets
 from tf_lungreg.tables.table import write_table
-from tf_lungreg.tuning.settings import TuningConfig
+from tf_lungreg.tuning.settings import TuningSettings
 
 MEASURES = ("val_dice", "folds_lung", "score", "dice_before", "seconds")
 
@@ -42,7 +42,7 @@ def best_row(rows: Sequence[dict]) -> dict | None:
     return max(scored, key=lambda row: row["score"], default=None)
 
 
-def write_results(out: Path, rows: Sequence[dict], config: TuningConfig) -> None:
+def write_results(out: Path, rows: Sequence[dict], config: TuningSettings) -> None:
     """Writes ``trials.csv`` and, once a trial has ended well, ``best.json``.
 
     Args:

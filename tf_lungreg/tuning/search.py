@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from tf_lungreg.tuning.results import best_row, trial_rows, write_results
 from tf_lungreg.tuning.settings import (
     CACHE,
     PROJECT,
-    TuningConfig,
+    TuningSettings,
     await_search,
     check_search,
     open_search,
@@ -24,11 +25,13 @@ from tf_lungreg.tuning.settings import (
 from tf_lungreg.tuning.space import RegistrationHyperModel
 from tf_lungreg.tuning.trials_page import write_tuning_report
 
+_log = logging.getLogger(__name__)
+
 _GIVE_UP = 3  # failed trials in a row, after which something else than their settings is wrong
 
 
 def tune(
-    config: TuningConfig, out: Path, cache: Path | None = None, overwrite: bool = False
+    config: TuningSettings, out: Path, cache: Path | None = None, overwrite: bool = False
 ) -> list[dict]:
     """Searches, or goes on where a search in the same folder stopped.
 
@@ -76,7 +79,7 @@ def _search(hypermodel: RegistrationHyperModel, out: Path, data: TrainingData) -
     return rows
 
 
-def make_oracle(config: TuningConfig) -> kt.Oracle:
+def make_oracle(config: TuningSettings) -> kt.Oracle:
     """Keras Tuner's part that chooses the values of the next trial."""
     settings = {
         "objective": kt.Objective("score", "max"),
@@ -122,7 +125,7 @@ class _Search(kt.Tuner):
         return self.hypermodel.fit(trial.hyperparameters, model, data, folder)
 
     def on_trial_end(self, trial):
-        """Writes the table and says how the trial ended.
+        """Writes the table and logs how the trial ended.
 
         Raises:
             InputError: too many failed in a row.
@@ -131,7 +134,7 @@ class _Search(kt.Tuner):
         if not _is_worker():
             write_results(self.out, self.rows(), self.config)
         row = self._rows([self.oracle.get_trial(trial.trial_id)])[0]
-        print(_line(row, self.config), flush=True)
+        _log.info("%s", _line(row, self.config))
         self.failed = [*self.failed, row["message"]] if row["status"] == "failed" else []
         if len(self.failed) == _GIVE_UP:
             raise InputError(f"{_GIVE_UP} trials in a row failed; the last: {self.failed[-1]}")
@@ -151,7 +154,7 @@ def _take_over(earlier: Path, folder: Path) -> None:
             shutil.copyfile(earlier / name, folder / name)
 
 
-def _line(row: dict, config: TuningConfig) -> str:
+def _line(row: dict, config: TuningSettings) -> str:
     values = ", ".join(
         f"{name} {row[name]:.3g}" if isinstance(row[name], float) else f"{name} {row[name]}"
         for name in config.searched
@@ -166,7 +169,7 @@ def _line(row: dict, config: TuningConfig) -> str:
     )
 
 
-def _check_masks(config: TuningConfig, data: TrainingData) -> None:
+def _check_masks(config: TuningSettings, data: TrainingData) -> None:
     if any(scan.mask is None for pair in data.validation for scan in pair):
         raise InputError(
             f"{config.training.cohort}: a validation image has no mask; the search compares Dice "

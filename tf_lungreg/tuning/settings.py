@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, write_json
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingSettings
 
 TUNERS = ("bayesian", "hyperband", "random", "grid")
 ALSO = ("learning-rate", "similarity")  # what can be searched besides α and β
@@ -22,7 +22,7 @@ RESULTS = ("trials.csv", "best.json", "report.html")
 
 
 @dataclass(frozen=True)
-class TuningConfig:
+class TuningSettings:
     """Everything that decides what a search tries.
 
     Attributes:
@@ -33,7 +33,7 @@ class TuningConfig:
         max_folds: share of the lung's voxels that may fold without a penalty.
     """
 
-    training: TrainingConfig
+    training: TrainingSettings
     tuner: str = "bayesian"
     trials: int = 30
     also: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class TuningConfig:
         return json.loads(json.dumps(content))
 
 
-def check_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
+def check_search(out: Path, config: TuningSettings, overwrite: bool) -> None:
     """Refuses a folder that this search may not write to.
 
     Args:
@@ -94,7 +94,7 @@ def check_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
         )
 
 
-def open_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
+def open_search(out: Path, config: TuningSettings, overwrite: bool) -> None:
     """Makes the folder of a search, or takes up the one of a search with the same settings.
 
     Args:
@@ -109,7 +109,7 @@ def open_search(out: Path, config: TuningConfig, overwrite: bool) -> None:
     write_json(out / SETTINGS, config.record())
 
 
-def await_search(out: Path, config: TuningConfig, seconds: float = 600) -> None:
+def await_search(out: Path, config: TuningSettings, seconds: float = 600) -> None:
     """Waits until the chief has opened the search; until then a worker writes nothing there.
 
     Args:

@@ -14,13 +14,13 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import write_json
 from tf_lungreg.losses import SIMILARITIES
-from tf_lungreg.training import TrainingConfig
+from tf_lungreg.training import TrainingSettings
 from tf_lungreg.training.data import TrainingData
 from tf_lungreg.training.folder import CONFIG
 from tf_lungreg.training.run import compiled_model, fit
 from tf_lungreg.training.run_export import best_model
 from tf_lungreg.training.validation import evaluate_pairs, summarise
-from tf_lungreg.tuning.settings import TuningConfig
+from tf_lungreg.tuning.settings import TuningSettings
 
 # Searched on logarithmic axes; the paper's 1e-6 lies within both of the first.
 RANGES = {"alpha": (1e-7, 1e-1), "beta": (1e-6, 1e-1), "learning_rate": (1e-4, 1e-2)}
@@ -35,12 +35,12 @@ class RegistrationHyperModel(kt.HyperModel):
         config: of the search.
     """
 
-    def __init__(self, config: TuningConfig):
+    def __init__(self, config: TuningSettings):
         super().__init__()
         self.config = config
         self._points = grid_points(config) if config.tuner == "grid" else None
 
-    def settings(self, hp: kt.HyperParameters) -> TrainingConfig:
+    def settings(self, hp: kt.HyperParameters) -> TrainingSettings:
         """The settings of a trial's training; what is searched is declared here."""
         values = {name: self._declare(hp, name) for name in self.config.searched}
         if "tuner/epochs" in hp.values:  # Hyperband's own
@@ -105,7 +105,7 @@ def score(dice: float, folds: float, max_folds: float) -> float:
     return dice - min(1.0, PENALTY * max(0.0, folds - max_folds))
 
 
-def grid_points(config: TuningConfig) -> int:
+def grid_points(config: TuningSettings) -> int:
     """How many points along each logarithmic axis a grid of that many trials can have.
 
     Raises:

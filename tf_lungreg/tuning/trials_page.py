@@ -11,9 +11,9 @@ from matplotlib.tri import Triangulation
 from scipy.spatial import Delaunay, QhullError
 
 from tf_lungreg.files import write_text
-from tf_lungreg.reporting.pages import page, picture, table
+from tf_lungreg.reporting.pages import figure_source, render
 from tf_lungreg.tuning.results import best_row
-from tf_lungreg.tuning.settings import TuningConfig
+from tf_lungreg.tuning.settings import TuningSettings
 from tf_lungreg.tuning.space import RANGES
 
 _COLUMNS = ("val_dice", "folds_lung", "score", "seconds", "status", "message")
@@ -63,7 +63,7 @@ def search_figure(rows: Sequence[dict]) -> Figure:
     return figure
 
 
-def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningConfig) -> None:
+def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningSettings) -> None:
     """Writes the page: the best trial, the plane of α and β, the table of trials, settings.
 
     Args:
@@ -86,18 +86,18 @@ def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningConfig) 
     columns = [*config.searched, *(["epochs"] if "epochs" in rows[0] else []), *_COLUMNS]
     ranked = sorted(rows, key=lambda row: -np.inf if row["score"] is None else row["score"])[::-1]
     cells = [[str(row["trial"]), *(_text(name, row[name]) for name in columns)] for row in ranked]
-    note = (
-        f'<p class="muted">Score: Dice of the validation pairs, less 0.1 for every percent of '
-        f"the lung's voxels above {100 * config.max_folds:g} % that fold, at most 1.</p>"
-    )
-    settings = [(name, str(value)) for name, value in sorted(config.record()["training"].items())]
-    sections = [
-        (f"The best: trial {best['trial']}", table(chosen)),
-        ("Where it was searched", picture(search_figure(rows), "Dice over alpha and beta")),
-        ("All trials", note + table(cells, ["trial", *columns])),
-        ("Settings of every trial", table([s for s in settings if s[0] not in config.searched])),
-    ]
-    write_text(path, page("Search for the weights of the loss", lead, sections))
+    settings = sorted(config.record()["training"].items())
+    values = {
+        "lead": lead,
+        "best": best["trial"],
+        "chosen": chosen,
+        "plane": figure_source(search_figure(rows)),
+        "max_folds": config.max_folds,
+        "trials": cells,
+        "columns": ["trial", *columns],
+        "settings": [setting for setting in settings if setting[0] not in config.searched],
+    }
+    write_text(path, render("trials", **values))
 
 
 def _text(name: str, value) -> str:

@@ -1,0 +1,83 @@
+"""``metrics.json``: the measures, quality, settings and provenance of a registration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tf_lungreg.files import write_json
+from tf_lungreg.registration.result import RegistrationResult
+
+METRICS = "metrics.json"
+VERSION = 2
+
+# Version 1 had one level; its keys that are no measures, and where they are now.
+_MOVED = {
+    **{"quality": ("quality", "verdict"), "quality_reasons": ("quality", "reasons")},
+    **{
+        name: ("provenance", name)
+        for name in ("inputs", "model", "model_sha256", "refinement", "seconds", "software")
+    },
+}
+_MOVED_SETTINGS = ("initial_translation_ras", "network_shape", "network_spacing")
+
+
+def write_metrics(path: str | Path, result: RegistrationResult) -> None:
+    """Writes the numbers of a result, in sections.
+
+    Args:
+        path: of the file.
+        result: of :func:`tf_lungreg.register`.
+    """
+    write_json(Path(path), sections(result))
+
+
+def sections(result: RegistrationResult) -> dict[str, Any]:
+    """What ``metrics.json`` holds of a result.
+
+    Args:
+        result: of :func:`tf_lungreg.register`.
+    """
+    return {
+        "version": VERSION,
+        "quality": asdict(result.quality),
+        "measures": result.measures.given(),
+        "settings": asdict(result.settings),
+        "provenance": asdict(result.provenance),
+    }
+
+
+def read_metrics(folder: str | Path) -> dict[str, Any] | None:
+    """The sections of a folder's ``metrics.json``, of version 1 too.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        ``quality``, ``measures``, ``settings`` and ``provenance``; None if the folder holds no
+        record of a registration.
+    """
+    try:
+        record = json.loads((Path(folder) / METRICS).read_text(encoding="utf-8"))
+        if "version" not in record:
+            record = _from_version_1(record)
+        record["quality"]["verdict"], record["settings"], record["measures"]
+        record["provenance"]["model"], record["provenance"]["inputs"]
+        return record
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _from_version_1(flat: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {"quality": {}, "measures": {}, "settings": {}, "provenance": {}}
+    for name, value in flat.items():
+        section, key = _MOVED.get(name, ("measures", name))
+        if name == "settings":
+            continue
+        record[section][key] = value
+    for name, value in flat["settings"].items():
+        section = "provenance" if name in _MOVED_SETTINGS else "settings"
+        record[section][name] = value
+    return record
