@@ -17,6 +17,9 @@ from scipy.spatial.transform import Rotation
 
 from tf_lungreg.images.geometry import Frame, ras_to_lps
 
+# Programs that tests or sessions run; the search for doctests would import them.
+collect_ignore = ["mutation.py", "export/c_session.py", "images/fuzz_formats.py"]
+
 
 @pytest.fixture(autouse=True)
 def seeds():

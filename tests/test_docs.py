@@ -1,7 +1,6 @@
 """The site builds without a warning; what the pages and docstrings say of the code is so."""
 
 import ast
-import doctest
 import importlib
 import re
 import subprocess
@@ -180,23 +179,3 @@ def test_a_good_docstring_has_no_fault():
     text = '"""Adds.\n\n    Args:\n        first: one.\n        second, more: the rest.\n    """'
     ((_, node, around),) = public(ast.parse(f"def add(first, second, *more):\n    {text}\n"))
     assert fault(node, around) is None
-
-
-# ---- examples
-
-
-EXAMPLES = [name_of(path) for path in FILES if ">>>" in path.read_text(encoding="utf-8")]
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_in_docstrings(name):
-    found = doctest.testmod(importlib.import_module(name), report=True)
-    assert found.attempted and not found.failed
-
-
-def test_there_are_examples():
-    assert {
-        "tf_lungreg.ops.grids",
-        "tf_lungreg.images.geometry",
-        "tf_lungreg.quality.scores",
-    } <= set(EXAMPLES)

@@ -28,6 +28,7 @@ _PUBLIC = {
     "compile_registration_model": "tf_lungreg.training",
     "jacobian_figure": "tf_lungreg.reporting.figures",
     "load_model": "tf_lungreg.export",
+    "measure": "tf_lungreg.registration.measuring",
     "network_inputs": "tf_lungreg.inference.network_pass",
     "pretrained_model": "tf_lungreg.inference.default_model",
     "read_mask": "tf_lungreg.images.image",

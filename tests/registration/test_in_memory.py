@@ -125,3 +125,20 @@ def test_a_transform_after_another(rng, tools):
     expected = second.map_points(first.map_points(points))
     np.testing.assert_allclose(second.compose(first).map_points(points), expected, atol=1e-4)
     assert np.abs(first.compose(second).map_points(points) - expected).max() > 1e-2
+
+
+def test_a_result_is_measured_later_as_at_once(scaled_pair, tools, tmp_path):
+    model = tools.known_model(tools.SOME_AFFINE, 0.2)
+    images = [lr.Image.read(path) for path in scaled_pair]
+    masks = [lr.Image(image.data > np.median(image.data), image.affine) for image in images]
+    tables = []
+    for name, image in zip("ab", images):
+        tables.append(tmp_path / f"{name}.csv")
+        points = image.frame.center + np.array([[2.0, 1, 3], [-4, 2, 1], [3, -5, 2]])
+        rows = "\n".join(f"p{i},{x},{y},{z}" for i, (x, y, z) in enumerate(points))
+        tables[-1].write_text(f"name,x,y,z\n{rows}\n", encoding="utf-8")
+    truth = {"fixed_mask": masks[0], "moving_mask": masks[1], "landmarks": tuple(tables)}
+    at_once = lr.register(*images, model, **truth).measures
+    later = lr.measure(lr.register(*images, model), **truth)
+    assert later == at_once
+    assert later.tre_after > 0 and later.dice_after > 0.3 and later.folds_lung is not None

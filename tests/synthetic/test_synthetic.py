@@ -6,7 +6,7 @@ from tf_lungreg.quality.scores import dice
 from tf_lungreg.synthetic import bodies as bodies_module
 from tf_lungreg.synthetic import draw_crop, draw_pair, load_bodies
 from tf_lungreg.synthetic.appearance import random_contrast
-from tf_lungreg.synthetic.deformation import rotation, smooth_field
+from tf_lungreg.synthetic.deformation import random_rotation, smooth_field
 
 SHAPE = (32, 56, 48)
 
@@ -94,7 +94,7 @@ def test_smooth_fields_are_smooth_and_of_the_size_asked_for(rng):
 
 def test_rotations_are_rotations(rng):
     for _ in range(5):
-        matrix = rotation(rng, 20)
+        matrix = random_rotation(rng, 20)
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(matrix) == pytest.approx(1)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
 from tf_lungreg.classification.features import bounding_box
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
 from tf_lungreg.images.image import Image
+from tf_lungreg.images.sampling import sample_linear
 
 WINDOW = 4  # cells along each axis that are covered at once
 _STRIDE = 2
@@ -60,7 +60,7 @@ def paint_map(cells: np.ndarray, frame: Frame, mask: Image | None = None) -> Ima
     voxels = np.moveaxis(np.indices(frame.shape), 0, -1)
     places = (apply_affine(frame.affine, voxels) @ DIRECTIONS - low) / extent  # 0 to 1 in the box
     index = places * cells.shape - 0.5
-    painted = map_coordinates(cells, np.moveaxis(index, -1, 0), order=1, mode="nearest")
+    painted = sample_linear(cells, index)
     if mask is not None:
         painted = np.where(mask.data, painted, 0)
     return Image(painted.astype(np.float32), frame, "none")

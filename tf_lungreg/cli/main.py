@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import gc
 import os
 import re
 import sys
@@ -61,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 for a mistake in the input, 130 when interrupted or terminated.
     """
+    # Otherwise Python looks through all of TensorFlow for garbage before it ends, for a second or,
+    # on a busy machine, many.
+    atexit.register(gc.freeze)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     _prepare_names(sys.argv[1:] if arguments is None else arguments)

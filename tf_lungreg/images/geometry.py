@@ -8,6 +8,7 @@ RAS millimetres; LPS appears only in :func:`ras_to_lps`, for ITK files.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ AXIS_CODES = ("P", "I", "L")
 
 # Unit steps along D, H, W in RAS world coordinates: posterior is -y, inferior -z, left -x.
 DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+NUDGE = 1e-6  # voxels, by which a position midway between two voxels belongs to the next one
 
 _SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
 _LARGEST_VOXEL = 100.0  # mm along an axis: what is larger is no image of a chest
@@ -102,6 +105,40 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
         [2.0, 4.0, 6.0]
     """
     return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def within(position: np.ndarray, length: float | np.ndarray) -> np.ndarray:
+    """Whether positions along an axis lie within a volume: the one rule for its border.
+
+    A volume ends half a voxel beyond the centres of its outermost voxels, as in SimpleITK. Where a
+    position lies at the very edge, rounding errors would choose at random: it belongs to what comes
+    next, so that the lower edge is inside and the upper one is not.
+
+    Args:
+        position: zero-based voxel coordinates.
+        length: voxels along the axis.
+
+    Returns:
+        bool, of the shape of the two together.
+    """
+    nudged = position + NUDGE
+    return (nudged >= -0.5) & (nudged < length - 0.5)
+
+
+def rotation(degrees: np.ndarray | Sequence[float]) -> np.ndarray:
+    """The rotation about the first axis, then the second, then the third: (3, 3).
+
+    Args:
+        degrees: (3,).
+    """
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = np.cos(angle)
+        turn[second, first], turn[first, second] = np.sin(angle), -np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
 
 
 def ras_to_lps(points: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.geometry import NUDGE, Frame, within
 from tf_lungreg.images.image import Image
 
 Window = Union[str, Sequence[float]]
@@ -20,7 +20,6 @@ Window = Union[str, Sequence[float]]
 HOUNSFIELD_WINDOW = (-1000.0, 300.0)
 PAPER_WINDOW = (0.0, 1300.0)
 
-_NUDGE = 1e-6  # voxels
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 
 
@@ -108,16 +107,16 @@ def resample(
     # Grids that share a spacing put target voxels midway between two source voxels, where rounding
     # errors would choose one at random, or at the very edge: always the next one, as in ITK.
     nudged = to_source.copy()
-    nudged[:3, 3] += _NUDGE
+    nudged[:3, 3] += NUDGE
     if volume.data.dtype == bool:
-        inside = _inside(nudged, frame.shape, volume.frame.shape)
+        inside = _inside(to_source, frame.shape, volume.frame.shape)
         return inside & _sample(volume.data.view(np.uint8), nudged, frame.shape, 0).view(bool)
     data = volume.data.astype(np.float32, copy=False)
     if order > 0:
         data = _smooth(data, to_source)
     out = _sample(data, to_source if order else nudged, frame.shape, order)
     if outside != "border":
-        out[~_inside(nudged, frame.shape, volume.frame.shape)] = outside
+        out[~_inside(to_source, frame.shape, volume.frame.shape)] = outside
     return out
 
 
@@ -196,5 +195,5 @@ def _inside(to_source: np.ndarray, shape, source_shape) -> np.ndarray:
     inside = np.ones(tuple(shape), dtype=bool)
     for row, length in zip(to_source[:3], source_shape):
         position = sum((weight * step for weight, step in zip(row, steps)), row[3])
-        inside &= (position >= -0.5) & (position < length - 0.5)
+        inside &= within(position, length)
     return inside

@@ -9,13 +9,12 @@ import numpy as np
 from scipy import ndimage
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.geometry import NUDGE, Frame, apply_affine, within
 from tf_lungreg.parallel import at_once
 
 ORDERS = {"linear": 1, "nearest": 0, "cubic": 3}  # interpolation → order of the spline
 
 _SLAB = 250_000  # voxels: some ten MB of coordinates and their like, for each slab at work
-_NUDGE = 1e-6  # voxels; see Sampler
 
 
 class Sampler:
@@ -67,24 +66,51 @@ class Sampler:
                 self._data, flat, order=self._order, mode=self._mode, prefilter=False
             )
         if self._outside is not None:
-            out[~is_inside(flat, self._shape)] = self._outside
+            out[~within(flat, self._shape).all(axis=0)] = self._outside
         return out.reshape(coordinates.shape[:-1])
 
     def _nearest(self, flat: np.ndarray) -> np.ndarray:
         """The nearest voxels; scipy's samples go through float64, too short for large labels."""
-        index = np.floor(flat + (0.5 + _NUDGE))
+        index = np.floor(flat + (0.5 + NUDGE))
         return self._data[tuple(np.clip(index, 0, self._shape - 1).astype(np.intp))]
 
 
-def is_inside(coordinates: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Which coordinates, (3, N), lie within half a voxel of the outermost centres: (N,), bool.
+def sample_linear(
+    data: np.ndarray, voxels: np.ndarray, dtype: type[np.floating] | None = None
+) -> np.ndarray:
+    """Linear interpolation of each component of an array, its border continued.
 
     Args:
-        coordinates: in voxels of the image.
-        shape: (3,), of the image.
+        data: (D, H, W, ...).
+        voxels: (..., 3), zero-based voxel coordinates in array-axis order.
+        dtype: of the result; by default the data's.
+
+    Returns:
+        The points' shape less the last axis, then the data's less the first three.
     """
-    nudged = coordinates + _NUDGE
-    return ((nudged >= -0.5) & (nudged < np.reshape(shape, (3, 1)) - 0.5)).all(axis=0)
+    flat = np.moveaxis(voxels, -1, 0).reshape(3, -1)
+    dtype = np.dtype(data.dtype if dtype is None else dtype)
+    parts = data.reshape(*data.shape[:3], -1)
+    out = np.empty((flat.shape[1], parts.shape[-1]), dtype)
+    for number in range(parts.shape[-1]):
+        out[:, number] = ndimage.map_coordinates(
+            parts[..., number], flat, dtype, order=1, mode="nearest"
+        )
+    return out.reshape(*voxels.shape[:-1], *data.shape[3:])
+
+
+def is_inside(points: np.ndarray, frame: Frame) -> np.ndarray:
+    """Which points lie within a grid's voxels.
+
+    Args:
+        points: (..., 3), RAS mm.
+        frame: the grid.
+
+    Returns:
+        (...), bool.
+    """
+    voxels = apply_affine(np.linalg.inv(frame.affine), points)
+    return within(voxels, np.array(frame.shape)).all(axis=-1)
 
 
 def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:

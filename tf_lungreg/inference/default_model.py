@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.export import read_card
 
 VARIABLE = "LUNGREG_MODEL"
 
@@ -34,9 +35,23 @@ def default_model() -> Path:
     )
 
 
-def pretrained_model() -> Path | None:
-    """The pretrained model that came with the package, in a checkout or installed; or None."""
+def pretrained_model(preset: str | None = None) -> Path | None:
+    """The pretrained model that came with the package, in a checkout or installed; or None.
+
+    Args:
+        preset: only a version of that preset will do.
+
+    Returns:
+        The model's folder; with a preset, the folder of its newest version of that preset.
+    """
     package = Path(str(resources.files("tf_lungreg")))
     installed = package / "pretrained"  # package data of wheels: see package_dir in setup.cfg
     checkout = package.parent / _MODELS / _PRETRAINED  # where the tree keeps it
-    return next((folder for folder in (installed, checkout) if folder.is_dir()), None)
+    folder = next((folder for folder in (installed, checkout) if folder.is_dir()), None)
+    if folder is None or preset is None:
+        return folder
+    versions = sorted(
+        (v for v in folder.iterdir() if v.name.isdecimal()), key=lambda v: int(v.name)
+    )
+    of_preset = [v for v in versions if read_card(v)["settings"].get("preset") == preset]
+    return of_preset[-1] if of_preset else None

@@ -46,7 +46,7 @@ def warp(
             raise InputError(f"outside: 'border' or a number is needed, not {outside!r}.")
         return sampled
     size = tf.cast(tf.shape(volume)[1:4], grid.dtype)
-    inside = tf.reduce_all((grid >= -0.5) & (grid <= size - 0.5), axis=-1, keepdims=True)
+    inside = tf.reduce_all((grid >= -0.5) & (grid < size - 0.5), axis=-1, keepdims=True)
     return tf.where(inside, sampled, tf.cast(outside, volume.dtype))
 
 

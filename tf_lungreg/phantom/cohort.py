@@ -8,12 +8,13 @@ import io
 import json
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, is_empty_folder, new_folder
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.nifti import nifti_image
 from tf_lungreg.phantom.subject import FIELD_OF_VIEW, PHASES, Subject, make_subject
 
 GENERATOR = "tf_lungreg phantom"
@@ -161,10 +162,7 @@ def _write_subject(folder, name: str, subject: Subject) -> list[dict]:
 
 
 def _write_nifti(path, values, affine, intent=None, level=6):
-    image = nib.Nifti1Image(values, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
+    image = nifti_image(values, Frame(values.shape[:3], affine))
     if intent is not None:
         image.header.set_intent(intent)
     path.parent.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine, ras_to_lps
+from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine, ras_to_lps, rotation
 from tf_lungreg.phantom.anatomy import Anatomy, draw_anatomy, lung_distance
 from tf_lungreg.phantom.motion import Motion, draw_motion
 from tf_lungreg.phantom.organs import LUNG
@@ -266,22 +266,10 @@ def _draw_poses(rng) -> dict:
     center = rng.normal(0.0, 15.0, size=3)
     origin = center + (0.0, 8.0, 18.0) + rng.normal(0.0, (7.0, 5.0, 20.0))
     angles = rng.normal(0.0, 2.2, size=3)
-    inhale = Pose(_rotation(angles), origin, center)
+    inhale = Pose(rotation(angles), origin, center)
     exhale = Pose(
-        _rotation(angles + rng.normal(0.0, 0.7, size=3)),
+        rotation(angles + rng.normal(0.0, 0.7, size=3)),
         origin + rng.normal(0.0, (2.5, 2.0, 5.0)),
         center + rng.normal(0.0, (1.5, 1.5, 3.0)),
     )
     return {"inhale": inhale, "exhale": exhale}
-
-
-def _rotation(degrees) -> np.ndarray:
-    """Rotation about x, then y, then z, (3, 3)."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[second, first], turn[first, second] = np.sin(angle), -np.sin(angle)
-        matrix = turn @ matrix
-    return matrix

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_lungreg.images.geometry import apply_affine
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.sampling import is_inside, thinned_points
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
@@ -120,25 +119,25 @@ def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
     }
 
 
-def measure_deformation(
-    spatial_gradients: np.ndarray, jacobian: np.ndarray, lung: np.ndarray | None
-) -> dict:
-    """Folding, quantiles of the Jacobian determinant, and how much of Φ is near its limits.
+def measure_folds(jacobian: np.ndarray, lung: np.ndarray | None) -> dict[str, Any]:
+    """Folding and quantiles of the Jacobian determinant.
 
     Args:
-        spatial_gradients: Φ, (D, H, W, 3).
         jacobian: on the fixed image's grid.
         lung: mask on that grid; where it is given, the quantiles are those of the lung.
     """
-    out = {"folds_volume": folded_fraction(jacobian)}
-    if lung is not None:
-        out["folds_lung"] = folded_fraction(jacobian, lung)
     values = np.quantile(jacobian if lung is None else jacobian[lung], QUANTILES)
-    out["jacobian_region"] = "volume" if lung is None else "lung"
-    out["jacobian_quantiles"] = {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)}
-    limit = 1 - SATURATED
-    out["saturated"] = float(np.mean(np.abs(spatial_gradients - 1) > limit))
-    return out
+    return {
+        "folds_volume": folded_fraction(jacobian),
+        "folds_lung": None if lung is None else folded_fraction(jacobian, lung),
+        "jacobian_region": "volume" if lung is None else "lung",
+        "jacobian_quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, values)},
+    }
+
+
+def measure_saturation(spatial_gradients: np.ndarray) -> float:
+    """How much of Φ, (D, H, W, 3), is near its limits 0 and 2."""
+    return float(np.mean(np.abs(spatial_gradients - 1) > 1 - SATURATED))
 
 
 def measure_overlap(field: Transform, moving: Image) -> float:
@@ -148,9 +147,8 @@ def measure_overlap(field: Transform, moving: Image) -> float:
         field: on the fixed image's grid.
         moving: the moving image.
     """
-    found = field.map_points(thinned_points(field.frame, 100_000))
-    voxels = apply_affine(np.linalg.inv(moving.frame.affine), found)
-    return float(np.mean(is_inside(voxels.T, moving.frame.shape)))
+    mapped = field.map_points(thinned_points(field.frame, 100_000))
+    return float(np.mean(is_inside(mapped, moving.frame)))
 
 
 def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:

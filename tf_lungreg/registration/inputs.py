@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import check_name
-from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.image import AnyImage, Image, as_image, to_mask
 from tf_lungreg.images.memory import check_memory
 from tf_lungreg.images.sampling import is_inside
@@ -185,8 +185,7 @@ def _check_room(fixed: Image, moving: Image) -> None:
 
 
 def _count_outside(points: np.ndarray, frame: Frame) -> int:
-    voxels = apply_affine(np.linalg.inv(frame.affine), points)
-    return int(np.count_nonzero(~is_inside(voxels.T, frame.shape)))
+    return int(np.count_nonzero(~is_inside(points, frame)))
 
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from tf_lungreg.errors import InputError
@@ -19,22 +18,19 @@ from tf_lungreg.images.image import AnyImage, Image
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import (
     NO_MODEL,
-    NetworkPass,
     RegistrationModel,
     identity_model,
     run_network,
 )
 from tf_lungreg.inference.slab_model import in_slabs
 from tf_lungreg.provenance import software
-from tf_lungreg.quality import measures
-from tf_lungreg.quality.measures import Measures
 from tf_lungreg.quality.verdict import judge
 from tf_lungreg.refinement.optimisation import refine as refine_pass
-from tf_lungreg.registration.inputs import Pair, PairInputs
+from tf_lungreg.registration.inputs import PairInputs
+from tf_lungreg.registration.measuring import measure_pass
 from tf_lungreg.registration.provenance import RegistrationProvenance
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.registration.settings import RegistrationSettings
-from tf_lungreg.transforms.transform import Transform
 
 
 def register(
@@ -100,7 +96,7 @@ def register(
         warped = transform.warp(pair.moving)
         jacobian = Image(transform.jacobian(), transform.frame, pair.fixed.name)
     with clock.stage("measuring"):
-        measures = _measure(seen, transform, pair, jacobian, masks)
+        measures = measure_pass(seen, transform, pair, jacobian, masks)
     return RegistrationResult(
         fixed=pair.fixed,
         moving=pair.moving,
@@ -138,34 +134,6 @@ def _find_model(
             raise InputError("model: 'none' goes with --refine N, which there is none of.")
         return identity_model()
     return shared_model(model)
-
-
-def _measure(
-    seen: NetworkPass,
-    transform: Transform,
-    pair: Pair,
-    jacobian: Image,
-    masks: tuple[Image | None, Image | None],
-) -> Measures:
-    """All measures: in the world, after the initial translation ("before"), and "after"."""
-    lung = None if masks[0] is None else masks[0].data
-    stages = {
-        "world": Transform.translation(np.zeros(3)),
-        "before": Transform.translation(seen.transform.translation),
-        "after": transform,
-    }
-    values: dict[str, Any] = {
-        **measures.measure_similarity(seen.fixed, seen.moving, seen.warped),
-        **measures.measure_mirroring(seen.fixed, seen.moving),
-        "overlap": measures.measure_overlap(transform, pair.moving),
-        **measures.measure_deformation(seen.spatial_gradients, jacobian.data, lung),
-    }
-    if masks[0] is not None and masks[1] is not None:
-        values.update(measures.measure_dice(*masks, stages))
-    if pair.landmarks is not None:
-        values.update(measures.measure_landmarks(*pair.landmarks, stages))
-        values["landmarks_outside"] = pair.landmarks_outside()
-    return Measures(**values)
 
 
 class _Clock:

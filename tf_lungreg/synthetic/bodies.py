@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
+from tf_lungreg.images.sampling import sample_linear
 from tf_lungreg.phantom.anatomy import lung_distance
 from tf_lungreg.phantom.subject import by_slice, make_subject
 from tf_lungreg.phantom.tissue import paint
@@ -85,13 +86,7 @@ def sample(values: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
         step: voxel size of the grid, mm.
     """
     origin = CENTER - (np.array(values.shape[:3]) - 1) / 2 * step
-    voxels = np.moveaxis((points - origin) / step, -1, 0)
-    channels = values[..., np.newaxis] if values.ndim == 3 else values
-    found = [
-        ndimage.map_coordinates(channel, voxels, order=1, mode="nearest", output=np.float32)
-        for channel in np.moveaxis(channels, -1, 0)
-    ]
-    return found[0] if values.ndim == 3 else np.stack(found, axis=-1)
+    return sample_linear(values, (points - origin) / step, np.float32)
 
 
 def picture(image, points, step, spacing):
@@ -111,8 +106,7 @@ def picture(image, points, step, spacing):
     part = image[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
     ratio = np.abs(spacing) / step
     part = ndimage.gaussian_filter(part, np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM)
-    places = np.moveaxis(voxels - low, -1, 0)
-    return ndimage.map_coordinates(part, places, order=1, mode="nearest", output=np.float32)
+    return sample_linear(part, voxels - low, np.float32)
 
 
 def importance(intensity: np.ndarray, lungs: np.ndarray) -> np.ndarray:

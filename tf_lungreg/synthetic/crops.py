@@ -22,7 +22,7 @@ from tf_lungreg.synthetic.bodies import (
     picture,
     sample,
 )
-from tf_lungreg.synthetic.deformation import random_sliding, rotation, smooth_field
+from tf_lungreg.synthetic.deformation import random_rotation, random_sliding, smooth_field
 
 SPACINGS = (2.0, 4.5)  # mm, smallest and largest voxel
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
@@ -110,7 +110,7 @@ def draw_crop(bodies: Bodies, seed: int, shape=(48, 48, 48)) -> SyntheticCrop:
 
 def _draw_view(rng, lungs):
     """Rotation, zoom with mirrors, and the place in the body where the crop's middle is, mm."""
-    turn = rotation(rng, 15 * rng.random())
+    turn = random_rotation(rng, 15 * rng.random())
     zoom = np.exp(rng.normal(0, 0.1) + rng.normal(0, 0.05, 3)) * rng.choice([-1, 1], 3)
     if rng.random() < 0.8:
         inside = np.argwhere(lungs)

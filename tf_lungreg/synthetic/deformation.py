@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from tf_lungreg.images.geometry import rotation
+
 # Distance of the control points and standard deviation of their displacement, mm.
 _SCALES = ((110.0, 12.0), (55.0, 4.0), (28.0, 1.3))
 
 
-def rotation(rng, limit: float) -> np.ndarray:
+def random_rotation(rng: np.random.Generator, limit: float) -> np.ndarray:
     """Rotations about the three axes by up to ``limit`` degrees each, (3, 3).
 
     Args:
         rng: a generator of numpy's.
         limit: degrees.
     """
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.radians(rng.uniform(-limit, limit, 3))):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
+    return rotation(rng.uniform(-limit, limit, 3))
 
 
 def random_affine(rng) -> tuple[np.ndarray, np.ndarray]:
     """A matrix (3, 3) and a translation (3,) in mm: mostly small, up to 22° an axis and 80 mm."""
-    turn = rotation(rng, 22 * rng.random() ** 2)
+    turn = random_rotation(rng, 22 * rng.random() ** 2)
     scale = np.diag(np.exp(rng.normal(0, 0.08 * rng.random(), 3)))
     matrix = turn @ scale + rng.normal(0, 0.04 * rng.random(), (3, 3))
     return matrix, rng.uniform(-80, 80, 3) * rng.random() ** 2

@@ -18,8 +18,8 @@ from tf_lungreg.synthetic.bodies import (
 from tf_lungreg.synthetic.deformation import (
     random_affine,
     random_displacement,
+    random_rotation,
     random_sliding,
-    rotation,
 )
 
 _OTHER = 0.35  # share of pairs whose images do not have the same contrast
@@ -138,4 +138,4 @@ def _draw_view(rng, lungs, half) -> _View:
     center = middle + (place - middle) * share + rng.normal(0, 12, 3)
     zoom = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.06, 3))
     mirror = np.array([1, 1, rng.choice([-1, 1])])
-    return _View(rotation(rng, 10 * rng.random()), zoom * mirror, center)
+    return _View(random_rotation(rng, 10 * rng.random()), zoom * mirror, center)

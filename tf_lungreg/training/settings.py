@@ -65,7 +65,7 @@ class TrainingSettings:
         window: ``"auto"``, ``"paper"`` or (low, high).
         seed: of the split, the weights and the order of pairs.
         init_from: exported model whose weights training begins with, ``"none"`` for random ones;
-            by default the pretrained model with the preset ``"general"``, otherwise none.
+            by default the pretrained model of that preset, if there is one.
         mixed_precision: convolutions in bfloat16; weights, what leaves the network and the
             exported model stay float32.
         recompute: gradient checkpointing: maps are computed again in the backward pass.
@@ -119,9 +119,8 @@ class TrainingSettings:
     def _start(self) -> str | None:
         """The model whose weights training begins with, if any."""
         start = self.init_from
-        if start is None and self.preset in (None, _OF_THE_NETWORK["preset"]):
-            pretrained = pretrained_model()
-            start = None if pretrained is None else str(pretrained)
+        if start is None:
+            start = pretrained_model(self.preset or _OF_THE_NETWORK["preset"])
         return None if start in (None, "none") else str(start)
 
     def _filled(self, values: Mapping[str, Any]) -> TrainingSettings:

@@ -14,6 +14,7 @@ from tf_lungreg.images.geometry import Frame, apply_affine, ras_to_lps
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.memory import check_memory
 from tf_lungreg.images.opening import check_image_name
+from tf_lungreg.images.sampling import is_inside
 from tf_lungreg.tables.landmarks import read_landmark_rows, read_landmarks
 from tf_lungreg.tables.table import write_table
 from tf_lungreg.transforms.inversion import invert_points, warn_of_residual
@@ -128,7 +129,7 @@ def _check_reach(field: Transform, image: Frame, grid: Frame, name) -> None:
     """Refuses an image that none of the grid's points, some voxels apart, is led into."""
     axes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in grid.shape]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    if not _inside(image, field.map_points(apply_affine(grid.affine, points))).any():
+    if not is_inside(field.map_points(apply_affine(grid.affine, points)), image).any():
         raise InputError(
             f"{name}: the transform leads nowhere into this image, whose centre is at "
             f"{image.center.round(1).tolist()} mm; one of the space that it maps to is needed."
@@ -136,19 +137,13 @@ def _check_reach(field: Transform, image: Frame, grid: Frame, name) -> None:
 
 
 def _warn_of_outside(frame: Frame, fixed_points: np.ndarray, name) -> None:
-    outside = np.count_nonzero(~_inside(frame, fixed_points))
+    outside = np.count_nonzero(~is_inside(fixed_points, frame))
     if outside:
         warnings.warn(
             f"{name}: {outside} of {len(fixed_points)} points lie outside the transform's grid; "
             "they move as its border does.",
             stacklevel=3,
         )
-
-
-def _inside(frame: Frame, points: np.ndarray) -> np.ndarray:
-    """Which points (N, 3) lie within a grid's voxels, (N,)."""
-    voxels = apply_affine(np.linalg.inv(frame.affine), points)
-    return ((voxels >= -0.5) & (voxels <= np.array(frame.shape) - 0.5)).all(axis=-1)
 
 
 def _warn_of_labels(data: np.ndarray, name) -> None:

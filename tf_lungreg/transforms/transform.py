@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.image import Image
-from tf_lungreg.images.sampling import Sampler, over_slabs, world_points
+from tf_lungreg.images.sampling import Sampler, over_slabs, sample_linear, world_points
 from tf_lungreg.transforms.inversion import inverse_displacement
 from tf_lungreg.transforms.transform_files import (
     read_displacement,
@@ -81,14 +80,8 @@ class Transform:
     def displacement(self, points: np.ndarray) -> np.ndarray:
         """D at world points (..., 3), RAS mm: of the same shape, float64."""
         flat = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        voxels = apply_affine(np.linalg.inv(self.frame.affine), flat).T
-        out = [
-            ndimage.map_coordinates(
-                self.data[..., axis], voxels, np.float64, order=1, mode="nearest"
-            )
-            for axis in range(3)
-        ]
-        return np.stack(out, axis=-1).reshape(np.shape(points))
+        voxels = apply_affine(np.linalg.inv(self.frame.affine), flat)
+        return sample_linear(self.data, voxels, np.float64).reshape(np.shape(points))
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """T at fixed world points (..., 3), RAS mm: points of the moving image."""
