@@ -6,9 +6,8 @@ package, or asking a command for help, does not wait for TensorFlow.
 
 from __future__ import annotations
 
-import importlib
-
 from tf_lungreg.environment import prepare_keras
+from tf_lungreg.lazy import lazy_names
 
 prepare_keras()
 
@@ -35,12 +34,7 @@ _PUBLIC = {
 
 __all__ = ["__version__", *_PUBLIC]
 
-
-def __getattr__(name: str):
-    """Loads a public name from its module."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:
