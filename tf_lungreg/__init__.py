@@ -6,9 +6,8 @@ help, does not load TensorFlow.
 
 from __future__ import annotations
 
-import importlib
-
 from tf_lungreg.environment import prepare_keras
+from tf_lungreg.lazy import lazy_names
 
 prepare_keras()
 
@@ -47,14 +46,7 @@ _PUBLIC_MODULES = ("ops",)  # used as lr.ops.warp
 
 __all__ = ["__version__", *_PUBLIC, *_PUBLIC_MODULES]
 
-
-def __getattr__(name: str):
-    """Loads a public name from its module, or a public module."""
-    if name in _PUBLIC_MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC, _PUBLIC_MODULES)
 
 
 def __dir__() -> list[str]:

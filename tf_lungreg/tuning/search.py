@@ -52,7 +52,6 @@ def tune(
         InputError, MissingFileError: the settings, the folder or the cohort cannot be used; or
             several trials in a row failed, or all.
     """
-    config.check()
     hypermodel = RegistrationHyperModel(config)
     if not _is_worker():
         check_search(out, config, overwrite)
