@@ -36,6 +36,14 @@ def commands():
                     yield page.name, shlex.split(line, comments=True)
 
 
+def write_examples(page, folder):
+    """The configuration files that a page shows: blocks that begin with their name."""
+    for block in code_blocks(page, "yaml"):
+        name = re.match(r"\n# (\S+\.yaml)\n", block)
+        if name:
+            (folder / name[1]).write_text(block, encoding="utf-8")
+
+
 def arguments_of(words):
     """What follows the program's name, for the commands of this package; None for others."""
     if words[0] == "tf-lungreg":
@@ -49,7 +57,11 @@ OWN = [(page, words) for page, words in commands() if arguments_of(words) is not
 
 
 @pytest.mark.parametrize("page, words", OWN, ids=lambda value: str(value)[:60])
-def test_every_command_is_understood(page, words):
+def test_every_command_is_understood(page, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in PAGES:
+        if path.name == page:
+            write_examples(path, tmp_path)
     if not {"--help", "--version"} & set(words):
         make_parser().parse_args(arguments_of(words))
 
@@ -63,6 +75,12 @@ def test_commands_after_variables_and_in_scripts_were_found():
     assert sum(page == "tuning.md" and "runs/search" in words for page, words in OWN) >= 4
     assert any(page == "devices.md" and "mirrored" in words for page, words in OWN)
     assert any(page == "devices.md" and "--name" in words for page, words in OWN)
+
+
+def test_commands_with_a_file_of_settings_were_found():
+    assert {page for page, words in OWN if "--config" in words} == {
+        *("registration.md", "training.md")
+    }
 
 
 def flags_of(parser):
