@@ -6,8 +6,6 @@ help, does not load TensorFlow.
 
 from __future__ import annotations
 
-import importlib
-
 from tf_lungreg.environment import prepare_keras
 from tf_lungreg.lazy import lazy_names
 
@@ -48,15 +46,7 @@ _PUBLIC_MODULES = ("ops",)  # used as lr.ops.warp
 
 __all__ = ["__version__", *_PUBLIC, *_PUBLIC_MODULES]
 
-
-_lazily = lazy_names(__name__, _PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    """Loads a public name from its module, or a public module."""
-    if name in _PUBLIC_MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    return _lazily(name)
+__getattr__ = lazy_names(__name__, _PUBLIC, _PUBLIC_MODULES)
 
 
 def __dir__() -> list[str]:

@@ -91,7 +91,7 @@ class TrainingSettings:
     window: Window = setting("auto", group="data")
     seed: int = setting(0, group="training", least=0, most=2**32 - 1)
     init_from: str | None = setting(
-        None, group="network", shown="the pretrained model with the preset general, else none"
+        None, group="network", shown="the pretrained model of the preset, else none"
     )
     mixed_precision: bool = setting(False, group="training")
     recompute: bool = setting(False, group="training")

@@ -91,7 +91,7 @@ def open_search(out: Path, config: TuningSettings, overwrite: bool) -> None:
     Args:
         out: the folder; :func:`check_search` let it pass.
         config: of the search.
-        overwrite: begin anew: trials and results are removed, prepared volumes stay.
+        overwrite: begin anew: trials and results are removed, prepared scans stay.
     """
     if overwrite:
         shutil.rmtree(out / PROJECT, ignore_errors=True)
