@@ -23,7 +23,7 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
-from tf_lungreg.cli.notices import outliving_readers, printed_messages
+from tf_lungreg.cli.notices import outliving_readers, plain_warnings, printed_messages
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.files import check_utf8
 from tf_lungreg.interruption import signals_interrupt
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Runs the verb and turns what went wrong into a line and an exit status."""
     try:
-        with signals_interrupt():
+        with signals_interrupt(), plain_warnings():
             VERBS[options.verb].run(options)
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
