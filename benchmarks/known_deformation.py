@@ -67,7 +67,7 @@ def _depth(mask: Image, fall: float) -> np.ndarray:
 
 
 def add_noise(volume: Image, deviation: float, grain: float, seed: int) -> Image:
-    """The volume with Gaussian noise.
+    """The image with Gaussian noise.
 
     Args:
         volume: an image.

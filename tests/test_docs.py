@@ -45,6 +45,16 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert 'id="tf_lungreg.ops.warp"' in operators
 
 
+# ---- the table of settings
+
+
+def test_the_settings_are_those_of_the_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    settings_page = importlib.import_module("settings_page")
+    page = settings_page.PAGE.read_text(encoding="utf-8")
+    assert page == settings_page.make_page(), "run python docs/settings_page.py"
+
+
 # ---- the paper's table
 
 

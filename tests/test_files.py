@@ -1,6 +1,7 @@
 """Names that never stand for half a file, whatever the file system does."""
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tf_lungreg.errors import InputError
+from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import (
     check_folder,
     check_new_file,
     check_new_folder,
+    checksum,
     locked,
     replacing,
     replacing_folder,
     sharing,
+    stamp,
     write_text,
 )
 
@@ -202,6 +205,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.endswith(f"{tmp_path / 'file'}: cannot be written (File too large).")
     assert names_in(tmp_path) == []
+
+
+def test_what_changes_with_a_file(tmp_path):
+    series = tmp_path / "series"
+    series.mkdir()
+    for name in ("a", "b"):
+        (series / name).write_text(name)
+    before = [checksum(series), stamp(series)]
+    assert [checksum(series), stamp(series)] == before
+    (series / "b").write_text("c")  # as long; and the folder keeps its own time
+    assert checksum(series) != before[0] and stamp(series) != before[1]
+    assert checksum(series / "a") == hashlib.sha256(b"a").hexdigest()
+    for function in (checksum, stamp):
+        with pytest.raises(MissingFileError, match="none"):
+            function(tmp_path / "none")
 
 
 def test_sharing_a_folder(tmp_path):

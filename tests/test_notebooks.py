@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import tf_lungreg
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LARGEST = 1_000_000  # bytes
@@ -62,6 +64,28 @@ def test_committed_notebooks_are_executed_and_light(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     check_outputs(notebook)
+
+
+# A submodule that a notebook imports, or reaches through the package: lr.images.image.
+SUBMODULE = re.compile(r"(?:from|import) +tf_lungreg\.|from +tf_lungreg +import|\blr\.(\w+)")
+
+
+@notebooks
+def test_notebooks_use_public_names_only(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for use in SUBMODULE.finditer(cell.source):
+                assert use[1] in {*tf_lungreg.__all__, "__file__"}, use[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from tf_lungreg.images.image import Image", "import tf_lungreg.ops", "lr.images.image"],
+)
+def test_a_submodule_in_a_notebook_is_found(line):
+    use = SUBMODULE.search(line)
+    assert use and use[1] not in tf_lungreg.__all__
 
 
 @notebooks

@@ -3,11 +3,14 @@
 import argparse
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tf_lungreg.cli.main import make_parser
+from tf_lungreg.inference.network_pass import identity_model
+from tf_lungreg.registration import pipeline
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("serving/*.md")])
@@ -33,6 +36,14 @@ def commands():
                     yield page.name, shlex.split(line, comments=True)
 
 
+def write_examples(page, folder):
+    """The configuration files that a page shows: blocks that begin with their name."""
+    for block in code_blocks(page, "yaml"):
+        name = re.match(r"\n# (\S+\.yaml)\n", block)
+        if name:
+            (folder / name[1]).write_text(block, encoding="utf-8")
+
+
 def arguments_of(words):
     """What follows the program's name, for the commands of this package; None for others."""
     if words[0] == "tf-lungreg":
@@ -46,7 +57,11 @@ OWN = [(page, words) for page, words in commands() if arguments_of(words) is not
 
 
 @pytest.mark.parametrize("page, words", OWN, ids=lambda value: str(value)[:60])
-def test_every_command_is_understood(page, words):
+def test_every_command_is_understood(page, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in PAGES:
+        if path.name == page:
+            write_examples(path, tmp_path)
     if not {"--help", "--version"} & set(words):
         make_parser().parse_args(arguments_of(words))
 
@@ -60,6 +75,12 @@ def test_commands_after_variables_and_in_scripts_were_found():
     assert sum(page == "tuning.md" and "runs/search" in words for page, words in OWN) >= 4
     assert any(page == "devices.md" and "mirrored" in words for page, words in OWN)
     assert any(page == "devices.md" and "--name" in words for page, words in OWN)
+
+
+def test_commands_with_a_file_of_settings_were_found():
+    assert {page for page, words in OWN if "--config" in words} == {
+        *("registration.md", "training.md")
+    }
 
 
 def flags_of(parser):
@@ -108,3 +129,21 @@ def test_the_readmes_python_runs():
     names = {}
     exec(block, names)
     assert set(names["out"]) == {"warped", "grid", "affine", "spatial_gradients"}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "registration.md"], ids=lambda p: p.name
+)
+def test_registrations_in_python_run(page, pair, monkeypatch, tmp_path):
+    """The blocks that register, with the identity in place of the model, in a page's order."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "shared_model", lambda _: identity_model())
+    shutil.copy(pair.fixed, "inhale.nii.gz")
+    shutil.copy(pair.moving, "exhale.nii.gz")
+    shutil.copy(pair.moving, "exhale_lobes.nii.gz")
+    blocks = [b for b in code_blocks(page, "python") if re.search(r"\bresult\.|lr\.register\(", b)]
+    assert len(blocks) > 1
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["result"].quality.verdict in ("ok", "check", "failed")

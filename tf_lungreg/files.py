@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
-from tf_lungreg.errors import USER_ERRORS, InputError
+from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 
 try:
     import fcntl
@@ -230,6 +231,44 @@ def record_changes(before: Mapping[str, object], now: Mapping[str, object]) -> l
         for name, value in now.items()
         if before.get(name) != value
     ]
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, or of a folder's files in order.
+
+    Raises:
+        MissingFileError: there is nothing.
+    """
+    digest = hashlib.sha256()
+    for file in _members(path):
+        with file.open("rb") as stream:
+            while part := stream.read(1 << 22):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def stamp(path: str | os.PathLike[str]) -> list[object]:
+    """What changes when a file, or a folder's file, is replaced: found without reading them.
+
+    A copy has another stamp. Where that matters, use :func:`checksum`.
+
+    Returns:
+        What JSON can hold.
+
+    Raises:
+        MissingFileError: there is nothing.
+    """
+    stats = [(member.name, member.stat()) for member in _members(path)]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return [str(Path(path).resolve()), files]
+
+
+def _members(path: str | os.PathLike[str]) -> list[Path]:
+    """A file itself, or the files in a folder."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(f"{path}: no such file.")
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
 def check_folder(path: str | os.PathLike[str], needed: int = 1) -> None:

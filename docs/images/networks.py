@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from tf_lungreg.classification.features import SHAPE
-from tf_lungreg.classification.fitting import ClassifierSettings
+from tf_lungreg.classification.settings import ClassifierSettings
 from tf_lungreg.models.presets import PRESETS
 
 HERE = Path(__file__).parent

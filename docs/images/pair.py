@@ -5,14 +5,13 @@ python docs/images/pair.py FIXED MOVING PICTURE.png [REFINE]
 
 import sys
 
-from tf_lungreg import register
+from tf_lungreg import register, result_views
 from tf_lungreg.reporting.registration_page import view_figure
-from tf_lungreg.reporting.views import plane_views
 
 
 def main(fixed: str, moving: str, picture: str, refine: str = "0") -> None:
-    """Registers with the model that comes with the package and writes the picture."""
-    view = plane_views(register(fixed, moving, refine=int(refine)))[0]
+    """Registers with the default model and writes the picture."""
+    view = result_views(register(fixed, moving, refine=int(refine)))[0]
     view_figure(view).savefig(picture, dpi=80)
 
 

@@ -140,7 +140,7 @@ def test_a_place_that_may_not_be_written(nine, nine_classifier, tmp_path, monkey
     ("words", "message"),
     [
         (["--method", "proposed"], "--method: one of"),
-        (["--method", "truth", "--seed", str(2**40)], "seed: below 2**32"),
+        (["--method", "truth", "--seed", str(2**40)], "seed: a whole number from 0"),
     ],
 )
 def test_words_of_train(cohort, tmp_path, capsys, words, message):

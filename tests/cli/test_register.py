@@ -154,7 +154,8 @@ def test_landmarks_in_lps(images, model, capsys):
 
 @pytest.fixture
 def no_pretrained(monkeypatch):
-    monkeypatch.setattr("tf_lungreg.inference.default_model.pretrained_model", lambda: None)
+    found = "tf_lungreg.inference.default_model.pretrained_model"
+    monkeypatch.setattr(found, lambda preset=None: None)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_a_file_that_could_kill_the_process_is_one_failed_pair(images, model, ca
     assert [line.split(",")[:2] for line in summary[1:]] == [
         *(["a", "failed"], ["b", "registered"], ["c", "failed"])
     ]
-    assert "a: failed: deep.dcm: the DICOM header is damaged" in capfd.readouterr().out
+    assert "a: failed: deep.dcm: the DICOM file is truncated or damaged" in capfd.readouterr().out
 
 
 def test_many_pairs_that_are_terminated(images, model, running):

@@ -53,7 +53,7 @@ def test_training_begins_with_the_pretrained_model_unless_told_otherwise(flags, 
     add_arguments(parser)
     config = make_settings(parser.parse_args(flags)).resolved()
     assert config.preset == preset
-    assert config.init_from == (str(pretrained_model()) if starts else None)
+    assert config.init_from == (str(pretrained_model("general")) if starts else None)
 
 
 @pytest.fixture

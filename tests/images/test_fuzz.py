@@ -108,6 +108,7 @@ def image(tmp_path):
 def read_image(path):
     """The image; the header alone must not say anything else."""
     volume = Image.read(path, AXIS_CODES)
+    volume.data  # read here, not in the check
     header = Image.read(path, AXIS_CODES).frame
     assert header.shape == volume.frame.shape and header.same_grid(volume.frame, 0)
     return volume

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tf_lungreg.many_pairs import worker_processes
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
 
 
@@ -16,6 +17,9 @@ def work(task):
         os.kill(os.getpid(), value)
     if what == "exit":
         os._exit(value)
+    if what == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
     if what == "sleep":
         time.sleep(value)
     return os.getpid()
@@ -36,10 +40,20 @@ def test_a_process_that_dies_is_one_task_that_failed(jobs):
 
 
 def test_workers_end_with_the_loop_that_wants_no_more():
-    started, tasks = time.monotonic(), {"a": ("return", 0), "b": ("sleep", 60)}
-    results = run_in_workers(work, tasks, 2)
+    results = run_in_workers(work, {"a": ("return", 0), "b": ("sleep", 60)}, 2)
     name, worker = next(results)
+    started = time.monotonic()
     results.close()
-    assert name == "a" and time.monotonic() - started < 50
+    assert name == "a" and time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+def test_workers_that_do_not_end_are_waited_for_together(monkeypatch):
+    monkeypatch.setattr(worker_processes, "_PATIENCE", 3)
+    tasks = {"a": ("sleep", 5), **dict.fromkeys("bcd", ("deaf", 0))}
+    results = run_in_workers(work, tasks, 4)
+    assert next(results)[0] == "a"
+    started = time.monotonic()
+    results.close()
+    assert 2 < time.monotonic() - started < 8

@@ -103,7 +103,7 @@ def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
         preset = dataclasses.replace(presets.PRESETS["general"], network=sizes)
         monkeypatch.setitem(presets.PRESETS, "general", preset)
         model = build_registration_model("general", deformable=False)
-        weights = read_weights(pretrained_model())
+        weights = read_weights(pretrained_model("general"))
         assign_weights(model, {n: weights[n] for n in named_weights(model)}, "test")
         moved = model(pair)["grid"][0, ..., axis] - np.arange(seen.shape[axis])
         errors.append(np.abs(moved - shift).mean())

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tf_lungreg.reproduction import evaluation as whole
 from tf_lungreg.reproduction import methods
 from tf_lungreg.reproduction.baselines.result import BaselineResult, identity_grid
 from tf_lungreg.reproduction.methods import Method
+from tf_lungreg.reproduction.results_folder import cohort_record
 from tf_lungreg.tables.table import read_table, write_table
 from tf_lungreg.transforms.transform import Transform
 
@@ -212,3 +214,17 @@ def test_a_name_in_a_picture_is_no_formula(small_cohort, tmp_path, calls):
         write_table(folder / table, rows, overwrite=True)
     results = whole.evaluate(folder, ["unregistered"], {}, tmp_path / "out", combinations=0)
     assert "unregistered" in results["table1"]
+
+
+def test_a_cohort_is_known_by_the_contents_of_its_files(tmp_path):
+    for name in ("participants.tsv", "images.tsv", "image.nii", "truth.nii"):
+        (tmp_path / name).write_text("a", encoding="utf-8")
+    scan = SimpleNamespace(
+        image=tmp_path / "image.nii", mask=None, landmarks=None, columns={"truth": "truth.nii"}
+    )
+    cohort = SimpleNamespace(root=tmp_path, scans=[scan])
+    records = [cohort_record(cohort)]
+    for name in ("images.tsv", "image.nii", "truth.nii"):
+        (tmp_path / name).write_text("b", encoding="utf-8")  # as long as before
+        records.append(cohort_record(cohort))
+    assert len({record["cohort_files"] for record in records}) == 4

@@ -28,7 +28,7 @@ def test_the_trained_models_grid_is_that_of_float32_along_192_voxels():
         name: tf.constant(to_network(image, frame, "auto")[None, ..., None])
         for name, image, frame in zip(("fixed", "moving"), images, frames)
     }
-    weights = read_weights(pretrained_model())
+    weights = read_weights(pretrained_model("general"))
     full, mixed = (build_registration_model("general", mixed_precision=m) for m in (False, True))
     for model in (full, mixed):
         assign_weights(model, weights, "test")

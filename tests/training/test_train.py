@@ -133,3 +133,14 @@ def test_two_trainings_do_not_share_a_folder(cohort, tiny, tmp_path, cache):
     with locked(tmp_path / "run"), pytest.raises(InputError, match="run: another process"):
         train(cohort, tmp_path, cache)
     assert not (tmp_path / "run").exists() and not (tmp_path / "model").exists()
+
+
+def test_a_disk_that_is_full_for_tensorboard_does_not_end_a_training(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    charts = callbacks.Charts(tmp_path / "file" / "tensorboard")
+    with pytest.warns(UserWarning, match="training goes on without them") as told:
+        history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=3, verbose=0, callbacks=charts)
+    assert len(history.epoch) == 3
+    assert sum("TensorBoard" in str(each.message) for each in told) == 1

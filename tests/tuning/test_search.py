@@ -151,9 +151,9 @@ def test_a_bayesian_search_finds_the_peak(make_search, measured, tmp_path):
     "settings, word",
     [
         ({"tuner": "guess"}, "bayesian, hyperband, random, grid"),
-        ({"also": ("gamma",)}, "learning-rate or similarity"),
+        ({"also": ("gamma",)}, "learning-rate, similarity"),
         ({"trials": 0}, "trials"),
-        ({"max_folds": float("nan")}, "max-folds"),
+        ({"max_folds": float("nan")}, "max_folds"),
         ({"training": {"affine": False}}, "alpha and beta"),
     ],
 )

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tf_lungreg.classification.features import SHAPE, Sampled, check_mask, sample
 from tf_lungreg.cohorts.cohort import Scan, ScanPair
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import replacing
+from tf_lungreg.files import replacing, stamp
 from tf_lungreg.images.geometry import AXIS_CODES
 from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.preparation import Window
@@ -95,9 +95,8 @@ def _array_file(folder: Path, method, pair: ScanPair, root: Path, box: str, wind
     """A name that changes whenever the array would."""
     files = [_truth_file(pair[0], root)] if method is None else [scan.image for scan in pair]
     files += [pair[0].mask] if box == "lungs" else []
-    stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     identity = None if method is None else [method.name, method.identity, window]
-    text = json.dumps([identity, stamps, box, SHAPE])
+    text = json.dumps([identity, [stamp(file) for file in files], box, SHAPE])
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = TRUTH if method is None else method.name
     return folder / name / f"{pair[0].participant}_{key}.npz"

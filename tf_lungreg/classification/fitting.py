@@ -11,62 +11,12 @@ import tensorflow as tf
 from sklearn.model_selection import StratifiedKFold
 
 from tf_lungreg.classification.features import mirrored
-from tf_lungreg.classification.network import POOLINGS, build_ild_classifier
+from tf_lungreg.classification.network import build_ild_classifier
+from tf_lungreg.classification.settings import ClassifierSettings
 from tf_lungreg.errors import InputError
 from tf_lungreg.models.keras_state import keras_defaults
 
 _CLIP = 1e-7  # keeps the logarithm of a probability finite
-
-
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """How the classifiers are built and trained.
-
-    The paper gives the first learning rate, the loss and the number of models. What its text leaves
-    open: the interval at which the rate is halved, the number of epochs, the batch size, filters
-    and pooling, the weight of the classes: each patient weighs n / (2 × patients of the class), and
-    what makes few patients go further: half of them, at random in each step, are seen mirrored.
-
-    Attributes:
-        folds: models, each trained without one fold.
-        epochs: over the training patients; there is no early stopping, a fold is a few patients.
-        learning_rate: of Adam at the start.
-        halve_every: epochs after which the learning rate is halved, again and again.
-        batch: patients in a step, about: an epoch is cut into equal parts.
-        filters: see :func:`tf_lungreg.classification.network.build_ild_classifier`.
-        pooling: see there.
-        hidden: see there.
-        mirror: whether patients are also seen with right and left exchanged.
-        seed: of the folds, the weights, the order of the patients and who is mirrored.
-    """
-
-    folds: int = 5
-    epochs: int = 200
-    learning_rate: float = 1e-4
-    halve_every: int = 100
-    batch: int = 8
-    filters: int = 8
-    pooling: str = "flatten"
-    hidden: int = 100
-    mirror: bool = True
-    seed: int = 0
-
-    def __post_init__(self):
-        """Raises an InputError if a setting is out of range."""
-        smallest = {"folds": 2, "epochs": 1, "halve_every": 1, "batch": 2, "filters": 1}
-        for name, least in {**smallest, "hidden": 1, "seed": 0}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InputError(f"{name}: a whole number from {least} is needed, not {value!r}.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed: below 2**32 is needed, not {self.seed}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(
-                f"learning_rate: a number above 0 is needed, not {self.learning_rate}."
-            )
-        if self.pooling not in POOLINGS:
-            known = ", ".join(POOLINGS)
-            raise InputError(f"pooling: one of {known} is needed, not {self.pooling!r}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tf_lungreg.classification.settings import POOLINGS
 from tf_lungreg.errors import InputError
 from tf_lungreg.models.keras_state import keras_defaults
-
-POOLINGS = ("flatten", "average")
 
 # Keras' 0.99 would need more steps than a training of some hundred has.
 _MOMENTUM = 0.9

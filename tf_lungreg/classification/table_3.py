@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tf_lungreg.classification.exported import export_classifiers
-from tf_lungreg.classification.fitting import ClassifierSettings
 from tf_lungreg.classification.patients import PREDICTIONS, load_patients
+from tf_lungreg.classification.settings import ClassifierSettings
 from tf_lungreg.classification.table_row import find_registrations, run_row
 from tf_lungreg.environment import available_cores
 from tf_lungreg.files import check_folder, check_no_results, write_json, write_text

@@ -7,7 +7,10 @@ import json
 import shlex
 from pathlib import Path
 
+from tf_lungreg.classification.settings import ClassifierSettings
+from tf_lungreg.cli.flags import add_flags, flag_words, given_settings
 from tf_lungreg.errors import InputError
+from tf_lungreg.setting import settings_in
 
 _DISCLAIMER = "A research tool: this is not a diagnosis."
 
@@ -72,28 +75,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default="mm",
         help="of displacements: mm (default), lung sizes, or the patient's own depth of breath",
     )
-    parser.add_argument("--folds", type=int, default=5, help="and models (default: 5)")
-    parser.add_argument("--epochs", type=int, default=200, help="(default: 200)")
-    parser.add_argument("--learning-rate", type=float, default=1e-4, help="(default: 1e-4)")
-    parser.add_argument(
-        "--halve-every", type=int, default=100, metavar="EPOCHS", help="(default: 100)"
-    )
-    parser.add_argument("--batch", type=int, default=8, help="patients in a step (default: 8)")
-    parser.add_argument("--filters", type=int, default=8, help="of the convolution (default: 8)")
-    parser.add_argument(
-        "--pooling",
-        choices=("flatten", "average"),
-        default="flatten",
-        help="before the perceptron (default: flatten)",
-    )
-    parser.add_argument(
-        "--no-mirror",
-        action="store_true",
-        help="do not show patients with right and left exchanged as well",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the split into patients, as in the training"
-    )
+    add_flags(parser, settings_in(ClassifierSettings))
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +105,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    settings = _settings(options)
+    settings = ClassifierSettings(**given_settings(ClassifierSettings, options))
     from tf_lungreg.classification.deformations import TRUTH
     from tf_lungreg.classification.table_3 import train
     from tf_lungreg.inference.default_model import default_model
@@ -143,7 +125,7 @@ def _train(options: argparse.Namespace) -> None:
         models,
         options.out,
         settings,
-        **_common(options),
+        **_common(options, settings),
     )
     print(_summary("training, cross-validated", results["cross_validation"]))
     print(_summary("test", results["test"]))
@@ -151,7 +133,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    settings = _settings(options)
+    settings = ClassifierSettings(**given_settings(ClassifierSettings, options))
     from tf_lungreg.classification.table_3 import evaluate
     from tf_lungreg.cli.named_values import named_values
 
@@ -162,7 +144,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.out,
         settings,
         overwrite=options.overwrite,
-        **_common(options),
+        **_common(options, settings),
     )
     for name, row in results["table3"].items():
         print(_summary(name, row["test"]))
@@ -228,36 +210,29 @@ def _predict_cohort(options: argparse.Namespace) -> None:
     print(_DISCLAIMER)
 
 
-def _settings(options: argparse.Namespace):
-    from tf_lungreg.classification.fitting import ClassifierSettings
-
-    names = "folds epochs learning_rate halve_every batch filters pooling seed".split()
-    chosen = {name: getattr(options, name) for name in names}
-    return ClassifierSettings(**chosen, mirror=not options.no_mirror)
-
-
-def _common(options: argparse.Namespace) -> dict:
+def _common(options: argparse.Namespace, settings: ClassifierSettings) -> dict:
     """What train and evaluate have in common besides the settings."""
-    from tf_lungreg.cli.train import parse_window
+    from tf_lungreg.cli.window import parse_window
 
     return {
         "unit": options.unit,
         "window": parse_window(options.window),
         "deformations": options.deformations,
-        "command": _command_line(options),
+        "command": _command_line(options, settings),
     }
 
 
-def _command_line(options: argparse.Namespace) -> str:
+def _command_line(options: argparse.Namespace, settings: ClassifierSettings) -> str:
     """The command that gives the same results again."""
     words = ["tf-lungreg", "classify", options.action]
+    left_out = {"verb", "action", "overwrite", *settings_in(ClassifierSettings)}
     for name, value in vars(options).items():
-        if name in ("verb", "action", "overwrite") or value is False or value in (None, "", []):
+        if name in left_out or value is False or value in (None, "", []):
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words += map(str, value if isinstance(value, list) else [value])
-    return shlex.join(words)
+    return shlex.join(words + flag_words(settings))
 
 
 def _summary(name: str, found: dict) -> str:

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise InputError(f"--seed: 0 or more is needed, not {options.seed}.")
     from tf_lungreg.cli.notices import plain_warnings
-    from tf_lungreg.cli.train import parse_window
+    from tf_lungreg.cli.window import parse_window
     from tf_lungreg.reproduction.evaluation import evaluate
 
     with plain_warnings():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import gc
 import os
 import re
 import sys
@@ -21,7 +23,7 @@ from tf_lungreg.cli import (
     train,
     tune,
 )
-from tf_lungreg.cli.notices import outliving_readers, printed_messages
+from tf_lungreg.cli.notices import outliving_readers, plain_warnings, printed_messages
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.files import check_utf8
 from tf_lungreg.interruption import signals_interrupt
@@ -61,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 for a mistake in the input, 130 when interrupted or terminated.
     """
+    # Otherwise Python looks through all of TensorFlow for garbage before it ends, for a second or,
+    # on a busy machine, many.
+    atexit.register(gc.freeze)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     _prepare_names(sys.argv[1:] if arguments is None else arguments)
@@ -71,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Runs the verb and turns what went wrong into a line and an exit status."""
     try:
-        with signals_interrupt():
+        with signals_interrupt(), plain_warnings():
             VERBS[options.verb].run(options)
     except USER_ERRORS as error:
         print(f"tf-lungreg {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)

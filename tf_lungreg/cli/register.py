@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tf_lungreg.cli.flags import add_flags, given_settings
+from tf_lungreg.cli.window import split_window
 from tf_lungreg.errors import InputError
+from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.setting import settings_in
 
 if TYPE_CHECKING:  # so that --help is fast
     from tf_lungreg.quality.measures import Measures
-    from tf_lungreg.registration.settings import RegistrationSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,38 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         help="exported model (default: see docs/registration.md); none: --refine alone",
     )
-    parser.add_argument(
-        "--refine",
-        type=int,
-        default=0,
-        metavar="N",
-        help="optimise the network's answer on the pair itself, N steps, 160 say (default: 0)",
-    )
-    parser.add_argument(
-        "--window",
-        nargs="+",
-        default=["auto"],
-        help="intensities the network sees: auto (default), paper, or LOW HIGH",
-    )
-    parser.add_argument(
-        "--init",
-        choices=("center", "world"),
-        default="center",
-        help="lay the volumes' centres upon each other first (default), or leave them",
-    )
-    parser.add_argument(
-        "--nifti-frame",
-        choices=("sform", "qform"),
-        default="sform",
-        help="place of NIfTI files whose sform and qform differ (default: sform)",
-    )
-    parser.add_argument(
-        "--memory",
-        type=float,
-        metavar="GB",
-        help="run the network layer by layer in slabs, its maps in temporary files, with about so "
-        "much memory for the work on a slab (default: all at once)",
-    )
     server = parser.add_argument_group("network on a server (tf-lungreg serve, TensorFlow Serving)")
     server.add_argument("--server", metavar="HOST:PORT", help="in place of --model")
     server.add_argument("--model-name", help="on the server (default: lungreg)")
@@ -66,19 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measure = parser.add_argument_group("measuring")
     measure.add_argument("--fixed-mask", help="lung mask, for Dice and folding")
     measure.add_argument("--moving-mask", help="lung mask, for Dice")
-    measure.add_argument("--mask", type=_auto, help="auto: make missing lung masks (CT only)")
     measure.add_argument(
         "--landmarks",
         nargs=2,
         metavar=("FIXED.csv", "MOVING.csv"),
         help="name,x,y,z in mm, or .fcsv and .mrk.json of 3D Slicer",
     )
-    measure.add_argument(
-        "--coordinates",
-        choices=("ras", "lps"),
-        default="ras",
-        help="of the landmark tables (default: ras); Slicer's files state their own",
-    )
+    add_flags(parser, settings_in(RegistrationSettings), {"measuring": measure}, {"mask": _auto})
     parser.add_argument(
         "--itk-transform", action="store_true", help="also write transform.h5, for 3D Slicer"
     )
@@ -110,10 +75,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _run_one(options: argparse.Namespace) -> None:
-    from tf_lungreg.cli.train import split_window
-
-    options.window, images = split_window(options.window)
-    options.images = options.images + images
+    if isinstance(getattr(options, "window", None), list):  # a configuration file gives no words
+        options.window, images = split_window(options.window)
+        options.images = options.images + images
+    settings = _settings(options)
     fixed, moving = _images(options)
     from tf_lungreg.files import check_new_folder
     from tf_lungreg.images.opening import stem
@@ -126,11 +91,11 @@ def _run_one(options: argparse.Namespace) -> None:
     result = register(
         fixed,
         moving,
-        _model(options),
+        _model(options, settings),
         fixed_mask=options.fixed_mask,
         moving_mask=options.moving_mask,
         landmarks=options.landmarks or (None, None),
-        settings=_settings(options),
+        settings=settings,
     )
     save_result(
         result,
@@ -150,15 +115,16 @@ def _run_pairs(options: argparse.Namespace) -> None:
             raise InputError(f"--pairs: {name} belongs in the table, {options.pairs}.")
     from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
 
+    settings = _settings(options)
     pairs = read_pairs(options.pairs)
     failed = register_pairs(
         pairs,
         options.out or Path("registered"),
-        model=_model(options),
+        model=_model(options, settings),
         jobs=options.jobs,
         overwrite=options.overwrite,
         itk_transform=options.itk_transform,
-        settings=_settings(options),
+        settings=settings,
     )
     if failed:
         raise InputError(
@@ -178,7 +144,7 @@ def _images(options: argparse.Namespace) -> tuple[str, str]:
     return images[0], images[1]
 
 
-def _model(options: argparse.Namespace):
+def _model(options: argparse.Namespace, settings: RegistrationSettings):
     """What ``--model`` names, or the model on the server."""
     if options.server is None:
         for name in ("model_name", "model_version", "tls"):
@@ -187,7 +153,7 @@ def _model(options: argparse.Namespace):
         return options.model
     if options.model is not None:
         raise InputError("--model and --server: one of the two is needed.")
-    if options.memory is not None:
+    if settings.memory is not None:
         raise InputError("--memory: the network on a server runs in the server's.")
     from tf_lungreg.serving.client import NEEDED, RemoteModel
     from tf_lungreg.serving.wire import NAME
@@ -204,18 +170,7 @@ def _model(options: argparse.Namespace):
 
 
 def _settings(options: argparse.Namespace) -> RegistrationSettings:
-    from tf_lungreg.cli.train import parse_window
-    from tf_lungreg.registration.settings import RegistrationSettings
-
-    return RegistrationSettings(
-        window=parse_window(options.window),
-        init=options.init,
-        refine=options.refine,
-        mask=options.mask,
-        coordinates=options.coordinates,
-        nifti_frame=options.nifti_frame,
-        memory=options.memory,
-    )
+    return RegistrationSettings(**given_settings(RegistrationSettings, options))
 
 
 def summary_lines(measures: Measures) -> list[str]:

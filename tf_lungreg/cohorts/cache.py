@@ -13,8 +13,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from tf_lungreg.cohorts.cohort import Scan
-from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.files import replacing
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import replacing, stamp
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
 from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.network_frame import network_frame
@@ -53,7 +53,7 @@ def prepare_scans(
     cache: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> list[PreparedScan]:
-    """Loads, windows and resamples scans, each about its own volume's centre.
+    """Loads, windows and resamples scans, each about its own volume centre.
 
     Args:
         scans: what to prepare.
@@ -108,18 +108,9 @@ def _prepare(scan: Scan, settings: dict) -> PreparedScan:
 
 
 def _cache_file(folder: Path, scan: Scan, settings: dict) -> Path:
-    files = [_stamp(scan.image), scan.mask and _stamp(scan.mask)]
+    files = [stamp(scan.image), scan.mask and stamp(scan.mask)]
     key = json.dumps({"files": files, **settings}, sort_keys=True)
     return folder / f"{scan.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-
-
-def _stamp(path: Path) -> list:
-    """What changes when a file, or one file of a DICOM folder, is replaced."""
-    if not path.exists():
-        raise MissingFileError(f"{path}: no such file; an image is needed.")
-    members = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [(member.name, member.stat()) for member in members]
-    return [str(path.resolve()), [(name, s.st_size, s.st_mtime_ns) for name, s in stats]]
 
 
 def _save(file: Path, prepared: PreparedScan) -> None:

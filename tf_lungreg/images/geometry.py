@@ -99,7 +99,7 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Applies a (4, 4) matrix to points of shape (..., 3).
 
     Example:
-        The centre of voxel (1, 2, 3) of a volume with voxels of 2 mm:
+        The centre of voxel (1, 2, 3) of an image with voxels of 2 mm:
 
         >>> apply_affine(np.diag([2.0, 2.0, 2.0, 1.0]), [1, 2, 3]).tolist()
         [2.0, 4.0, 6.0]

@@ -47,7 +47,11 @@ class Deflated:
     members: bool = False
 
     def count(self, path: Path, most: int) -> int | None:
-        """How many bytes the stream holds; counting ends above ``most``.
+        """Counts the bytes that the stream in the file ``path`` holds.
+
+        Args:
+            path: of the file.
+            most: bytes above which counting stops.
 
         Returns:
             None for a stream without an end.

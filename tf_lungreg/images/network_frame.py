@@ -68,7 +68,7 @@ def network_frame(
 
 
 def _shape_over(frame: Frame, spacing, multiple: int, margin: int) -> tuple[int, int, int]:
-    """Size in voxels of a grid that holds a volume and a margin around it."""
+    """Size in voxels of a grid that holds an image and a margin around it."""
     return tuple(
         multiple * math.ceil((max(length / step, 2) + 2 * margin) / multiple - 1e-6)
         for length, step in zip(_world_extent(frame), spacing)
@@ -76,7 +76,7 @@ def _shape_over(frame: Frame, spacing, multiple: int, margin: int) -> tuple[int,
 
 
 def _world_extent(frame: Frame) -> np.ndarray:
-    """Size in mm, along D, H, W, of the box parallel to the world's axes that holds the volume."""
+    """Size in mm, along D, H, W, of the box parallel to the world's axes that holds the image."""
     edges = np.abs(frame.affine[:3, :3]) * np.array(frame.shape)  # world axis × array axis
     return np.abs(DIRECTIONS).T @ edges.sum(axis=1)
 

@@ -1,4 +1,4 @@
-"""From a volume to what the network sees: intensity window to [0, 1], then resampling.
+"""From an image to what the network sees: intensity window to [0, 1], then resampling.
 
 The window comes first: it cuts off metal and air before the interpolation can spread them.
 """
@@ -80,9 +80,9 @@ def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def resample(
     volume: Image, frame: Frame, order: int = 3, outside: str | float = "border"
 ) -> np.ndarray:
-    """Samples a volume at the voxels of another grid, at the same world positions.
+    """Samples an image at the voxels of another grid, at the same world positions.
 
-    Before shrinking, the volume is smoothed along each of its axes, so that a voxel of the target
+    Before shrinking, the image is smoothed along each of its axes, so that a voxel of the target
     stands for its surroundings: with r the length, in source voxels along that axis, of a target
     voxel, the Gaussian's full width at half maximum is sqrt(r² - 1) voxels, the width that is
     missing between the two voxels' (Cardoso et al., MICCAI 2015); none for r ≤ 1. On a rotated

@@ -1,4 +1,4 @@
-"""Sampling a volume at voxel coordinates, and going through a large grid in slabs."""
+"""Sampling an image at voxel coordinates, and going through a large grid in slabs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLAB = 250_000  # voxels: some ten MB of coordinates and their like, for each s
 
 
 class Sampler:
-    """A volume ready to be sampled at any voxel coordinates: ``sampler(x) = data(x)``.
+    """An image ready to be sampled at any voxel coordinates: ``sampler(x) = data(x)``.
 
     Outside is what lies more than half a voxel beyond the centre of the last voxel, which is
     SimpleITK's rule; within that half voxel the border continues. Where a sample lies exactly

@@ -1,4 +1,4 @@
-"""Which model registers when none is named."""
+"""Selects the default model."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tf_lungreg import ops
 
 
 def register_arrays(model, fixed: np.ndarray, moving: np.ndarray) -> dict[str, tf.Tensor]:
-    """The model's four outputs for one pair of volumes (D, H, W) in [0, 1].
+    """The model's four outputs for one pair of arrays (D, H, W) in [0, 1].
 
     Args:
         model: from ``{"moving", "fixed"}``, batches of one, to the four outputs.

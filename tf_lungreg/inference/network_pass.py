@@ -74,6 +74,33 @@ class NetworkPass:
     spacing: list[float]
 
 
+def network_inputs(
+    model: RegistrationModel,
+    fixed: Image,
+    moving: Image,
+    window: Window = "auto",
+    init: str = "center",
+) -> dict[str, np.ndarray]:
+    """Prepares two images for a model: ``model(network_inputs(model, fixed, moving))``.
+
+    Args:
+        model: its card states the voxel size.
+        fixed: on any grid.
+        moving: on any grid.
+        window: see :func:`tf_lungreg.images.preparation.window_limits`.
+        init: see :func:`tf_lungreg.images.network_frame.network_frame`.
+
+    Returns:
+        ``fixed`` and ``moving``, each (1, D, H, W, 1) float32 in [0, 1] on the network's grid.
+
+    Raises:
+        InputError: ``window`` or ``init`` is invalid, or an image is constant.
+    """
+    frames = _frames(model, fixed, moving, init)
+    arrays = _prepared(fixed, moving, frames, window)
+    return dict(zip(("fixed", "moving"), (array[None, ..., None] for array in arrays)))
+
+
 def run_network(
     model: RegistrationModel,
     fixed: Image,
@@ -82,7 +109,7 @@ def run_network(
     init: str = "center",
     whole: bool = True,
 ) -> NetworkPass:
-    """Registers two volumes on the fixed one's whole extent at the model's spacing.
+    """Registers two images on the fixed one's whole extent at the model's spacing.
 
     Args:
         model: its card's settings have ``spacing`` and ``anchor``, and, where the model has them,
@@ -94,25 +121,15 @@ def run_network(
         whole: whether the model runs at once, not slab by slab.
 
     Raises:
-        InputError: the window or ``init`` is none, an image is constant, or the model's grid over
-            the fixed image does not fit into the memory.
+        InputError: ``window`` or ``init`` is invalid, an image is constant, or the model's grid
+            over the fixed image does not fit into memory.
     """
-    settings = model.card["settings"]
-    frames = network_frame(
-        fixed.frame,
-        moving.frame,
-        settings["spacing"],
-        init=init,
-        margin=settings.get("margin", 0),
-        voxels=settings.get("voxels"),
-    )
+    frames = _frames(model, fixed, moving, init)
     _check_room(model, frames[0], fixed.name, whole)
-    seen = at_once(
-        lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
-    )
+    seen = _prepared(fixed, moving, frames, window)
     outputs = register_arrays(model, *seen)
     gradients = outputs["spatial_gradients"]
-    deformable_grid = ops.integrate(gradients, settings["anchor"])[0].numpy()
+    deformable_grid = ops.integrate(gradients, model.card["settings"]["anchor"])[0].numpy()
     return NetworkPass(
         fixed=seen[0],
         moving=seen[1],
@@ -120,6 +137,28 @@ def run_network(
         spatial_gradients=gradients[0].numpy(),
         transform=composed_transform(outputs["affine"][0].numpy(), deformable_grid, *frames),
         spacing=frames[0].spacing.round(6).tolist(),
+    )
+
+
+def _frames(
+    model: RegistrationModel, fixed: Image, moving: Image, init: str
+) -> tuple[Frame, Frame]:
+    """The grids on which a model sees two images."""
+    settings = model.card["settings"]
+    return network_frame(
+        fixed.frame,
+        moving.frame,
+        settings["spacing"],
+        init=init,
+        margin=settings.get("margin", 0),
+        voxels=settings.get("voxels"),
+    )
+
+
+def _prepared(fixed: Image, moving: Image, frames: tuple[Frame, Frame], window: Window):
+    """Both images on their grids, (D, H, W) in [0, 1] each."""
+    return at_once(
+        lambda: to_network(fixed, frames[0], window), lambda: to_network(moving, frames[1], window)
     )
 
 

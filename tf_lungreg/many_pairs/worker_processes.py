@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import connection
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tf_lungreg.environment import available_cores
 from tf_lungreg.interruption import end_with_parent, signals_interrupt
 
-_PATIENCE = 10  # seconds in which a worker that is told to end may remove its temporary files
+_PATIENCE = 5  # seconds in which workers that are told to end may remove their temporary files
 
 
 def run_in_workers(
@@ -55,8 +56,9 @@ def run_in_workers(
     finally:
         for worker in workers:
             worker.process.terminate()
+        deadline = time.monotonic() + _PATIENCE  # one for all
         for worker in workers:
-            worker.end()
+            worker.end(deadline)
 
 
 class WorkerDied:
@@ -101,12 +103,13 @@ class _Worker:
         try:
             return name, self.connection.recv()
         except (EOFError, OSError):
-            self.end()
+            self.end(time.monotonic() + _PATIENCE)
             return name, WorkerDied(self.process.exitcode)
 
-    def end(self) -> None:
+    def end(self, deadline: float) -> None:
+        """Kills the process if it has not ended in time."""
         self.connection.close()
-        self.process.join(_PATIENCE)
+        self.process.join(max(0, deadline - time.monotonic()))
         if self.process.is_alive():
             self.process.kill()
             self.process.join()

@@ -40,7 +40,7 @@ class LevelImages:
 
 
 def prepare(volume: Image, spacing: np.ndarray, window: Window) -> Image:
-    """The volume windowed to [0, 1], with no more voxels than the finest level can use.
+    """The image windowed to [0, 1], with no more voxels than the finest level can use.
 
     Args:
         volume: an image.
@@ -129,7 +129,7 @@ def _resample(volume: Image, frame: Frame) -> np.ndarray:
 
 
 def _grid(affine: np.ndarray, shape, spacing: np.ndarray) -> Frame:
-    """The grid parallel to the world's axes that holds a volume of that affine and shape."""
+    """The grid parallel to the world's axes that holds an image of that affine and shape."""
     shape_here = [max(2, math.ceil(n - 1e-6)) for n in _extent(affine, shape) / spacing]
     here = np.eye(4)
     here[:3, :3] = DIRECTIONS * spacing
@@ -139,5 +139,5 @@ def _grid(affine: np.ndarray, shape, spacing: np.ndarray) -> Frame:
 
 
 def _extent(affine: np.ndarray, shape) -> np.ndarray:
-    """Size in mm along D, H, W of the box that holds a volume."""
+    """Size in mm along D, H, W of the box that holds an image."""
     return np.abs(DIRECTIONS).T @ (np.abs(affine[:3, :3]) @ np.array(shape))

@@ -7,12 +7,11 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
-from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.files import check_name
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_name, checksum
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.image import AnyImage, Image, as_image, to_mask
 from tf_lungreg.images.memory import check_memory
@@ -155,7 +154,7 @@ def _check_file_name(name: str, value: AnyImage) -> None:
 
 def _record(name: str, value: AnyImage) -> dict[str, str]:
     if isinstance(value, (str, os.PathLike)):
-        return {"path": os.fspath(value), "sha256": _checksum(Path(value))}
+        return {"path": os.fspath(value), "sha256": checksum(value)}
     image = as_image(value, name)
     digest = hashlib.sha256(np.ascontiguousarray(image.data))
     digest.update(image.affine)
@@ -190,15 +189,3 @@ def _count_outside(points: np.ndarray, frame: Frame) -> int:
 
 def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     return frame.corners.min(axis=0), frame.corners.max(axis=0)
-
-
-def _checksum(path: Path) -> str:
-    if not path.exists():
-        raise MissingFileError(f"{path}: no such file.")
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        with file.open("rb") as stream:
-            while part := stream.read(1 << 22):
-                digest.update(part)
-    return digest.hexdigest()

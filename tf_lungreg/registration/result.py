@@ -82,7 +82,7 @@ class RegistrationResult:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
-            image: a file or a volume, on any grid.
+            image: a file or an :class:`~tf_lungreg.images.image.Image`, on any grid.
             interpolation: ``"linear"``, ``"nearest"`` for labels (outside the map they are 0), or
                 ``"cubic"``.
 

@@ -18,7 +18,7 @@ def write_figure(
 ) -> None:
     """Draws reference, moving, warped and difference, coronal, where there is most lung.
 
-    The moving image is shown with the volumes' centres upon each other, and the grids show what
+    The moving image is shown with the volume centres aligned, and the grids show what
     the transform does beyond that.
 
     Args:

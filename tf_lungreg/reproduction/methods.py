@@ -1,4 +1,4 @@
-"""The rows of the tables: each a way to register two volumes in the world."""
+"""The rows of the tables: each a way to register two images in the world."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tf_lungreg.cohorts.cohort import Cohort
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, record_changes, write_json
+from tf_lungreg.files import check_folder, checksum, record_changes, write_json
+from tf_lungreg.reproduction.pair_measures import has_truth
 
 SETTINGS, PAIRS = "settings.json", "pairs"
 RESULTS = ("results.json", "results.md", "results.tex", "pairs.csv")
@@ -67,8 +68,9 @@ def cohort_record(cohort: Cohort) -> dict:
     for table in ("participants.tsv", "images.tsv"):
         digest.update((cohort.root / table).read_bytes())
     for scan in cohort.scans:
-        for path in (scan.image, scan.mask, scan.landmarks):
-            digest.update(b"" if path is None else str(path.stat().st_size).encode())
+        truth = cohort.root / scan.columns["truth"] if has_truth(scan) else None
+        for path in (scan.image, scan.mask, scan.landmarks, truth):
+            digest.update(b"-" if path is None else checksum(path).encode())
     return {"cohort": str(cohort.root.resolve()), "cohort_files": digest.hexdigest()}
 
 

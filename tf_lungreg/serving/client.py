@@ -103,7 +103,7 @@ class RemoteModel:
         """The outputs for ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1].
 
         Raises:
-            InputError: the server cannot be reached any more, refuses the volumes or is too slow.
+            InputError: the server cannot be reached any more, refuses the images or is too slow.
         """
         outputs = self._predict("serving_default", inputs, self._outputs).outputs
         return {name: tf.constant(tf.make_ndarray(value)) for name, value in outputs.items()}

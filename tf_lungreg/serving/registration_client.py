@@ -54,6 +54,6 @@ class RegistrationClient:
 
         Raises:
             MissingFileError, InputError: a file or an argument cannot be used, or the server
-                cannot be reached any more, refuses the volumes or is too slow.
+                cannot be reached any more, refuses the images or is too slow.
         """
         return register(fixed, moving, model=self.model, **options)

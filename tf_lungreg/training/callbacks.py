@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import warnings
 from pathlib import Path
 
 import tensorflow as tf
@@ -82,6 +83,46 @@ def _history_csv(history) -> str:
     writer.writeheader()
     writer.writerows({"epoch": n, **row} for n, row in enumerate(history, start=1))
     return text.getvalue()
+
+
+class Charts(tf.keras.callbacks.Callback):
+    """Writes the losses for TensorBoard; training goes on without them where that fails.
+
+    Keras' own callback ends the training when, say, the disk is full.
+
+    Args:
+        folder: where the files go.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self._folder, self._writers, self._working = folder, {}, True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the losses of an epoch."""
+        if not self._working:
+            return
+        try:
+            self._write(epoch, logs)
+        except (OSError, tf.errors.OpError) as error:
+            self._working = False
+            reason = str(error).split("\n")[0].rsplit("}} ", 1)[-1]  # no name of an operation
+            warnings.warn(
+                f"{self._folder}: the files for TensorBoard cannot be written ({reason}); training "
+                "goes on without them.",
+                stacklevel=1,
+            )
+
+    def _write(self, epoch: int, logs) -> None:
+        rate = float(self.model.optimizer.learning_rate.numpy())
+        for name, value in {**logs, "learning_rate": rate}.items():
+            part = "validation" if name.startswith("val_") else "train"
+            if part not in self._writers:
+                self._writers[part] = tf.summary.create_file_writer(str(self._folder / part))
+            with self._writers[part].as_default():
+                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
+        for writer in self._writers.values():
+            writer.flush()
 
 
 class ProgressBar(tf.keras.callbacks.Callback):

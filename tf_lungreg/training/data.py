@@ -63,7 +63,7 @@ def load_training_data(config: TrainingSettings, cache: Path | None) -> Training
 
     Args:
         config: resolved settings.
-        cache: folder for prepared volumes.
+        cache: folder for prepared scans.
 
     Raises:
         InputError, MissingFileError: the cohort cannot be used.

@@ -21,7 +21,13 @@ from tf_lungreg.models.keras_state import keras_defaults
 from tf_lungreg.models.weights import assign_weights, named_weights
 from tf_lungreg.provenance import software
 from tf_lungreg.reporting.training_page import write_training_report
-from tf_lungreg.training.callbacks import MONITOR, Checkpoints, ProgressBar, plateau_callbacks
+from tf_lungreg.training.callbacks import (
+    MONITOR,
+    Charts,
+    Checkpoints,
+    ProgressBar,
+    plateau_callbacks,
+)
 from tf_lungreg.training.checkpoint import Progress, load_checkpoint
 from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.data import TrainingData, fit_shape, load_training_data
@@ -52,7 +58,7 @@ def train(
         runs: folder of all runs.
         name: of the run; by default the cohort's and the preset's.
         models: folder of the exported model, in which it takes the next version.
-        cache: folder for prepared volumes; by default ``cache`` in ``runs``.
+        cache: folder for prepared scans; by default ``cache`` in ``runs``.
         strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
         overwrite: replace a run of that name.
 
@@ -100,7 +106,7 @@ def run_training(
         config: resolved settings.
         run: folder of the run: settings, checkpoints, history, metrics, report.
         models: folder of the exported model, in which it takes the next version.
-        cache: folder for prepared volumes.
+        cache: folder for prepared scans.
         strategy: which devices, see :func:`tf_lungreg.training.strategy.choose_strategy`.
 
     Returns:
@@ -255,7 +261,7 @@ def _fit(
 
 def _display(config: TrainingSettings, run: Path, epoch: int):
     bar = ProgressBar(config.epochs, config.steps, epoch)
-    return bar, tf.keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
+    return bar, Charts(run / "tensorboard")
 
 
 def share_evenly(pairs: Sequence, batch: int) -> tuple[Sequence, int]:

@@ -1,21 +1,17 @@
-"""The settings of a training: defaults, checks, and their record beside the run."""
+"""The settings of a training."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.export import read_card
-from tf_lungreg.inference.default_model import pretrained_model
-from tf_lungreg.losses import find_similarity
-from tf_lungreg.models import find_preset
-from tf_lungreg.models.registration import check_recompute
-from tf_lungreg.ops import check_anchor
+from tf_lungreg.setting import check_settings, setting, settings_in
+
+if TYPE_CHECKING:  # no TensorFlow and no image formats for --help, here and in the functions below
+    from tf_lungreg.images.preparation import Window
 
 PAIRS = ("auto", "all", "patient")
 
@@ -25,12 +21,8 @@ _OF_THE_NETWORK = {
     **dict.fromkeys(("spacing", "shape", "margin", "voxels")),
 }
 
-# What a preset decides where the user does not.
-_OF_PRESET = (
-    *("alpha", "beta", "gamma", "learning_rate"),
-    *("epochs", "steps", "batch", "lr_patience", "stop_patience"),
-    *("spacing", "shape", "margin", "voxels"),
-)
+_START = "that of the starting model"
+_PRESET = "the preset's"
 
 
 @dataclass(frozen=True)
@@ -38,64 +30,75 @@ class TrainingSettings:
     """Everything that decides what a training computes.
 
     Attributes:
-        cohort: the cohort's folder.
-        preset: size of the network, with the grid and the weights of the loss that go with it; by
-            default that of the model to start from, or ``"general"``.
-        affine: whether the network has its affine branch; by default as the model to start from,
-            or yes.
-        deformable: whether it has its deformation branch; the same default.
-        anchor: see :func:`tf_lungreg.ops.integrate`; by default as the model to start from, or
-            ``"ends"``.
-        similarity: image term of the loss, see :func:`tf_lungreg.losses.find_similarity`.
+        cohort: folder of the cohort.
+        preset: size of the network, with the grid and the weights of the loss that belong to it:
+            general, or like the paper's network: paper, fast, small.
+        affine: include the affine branch of the network.
+        deformable: include the deformation branch of the network.
+        anchor: what the integration keeps in place: ends, corner or center.
+        similarity: image term of the loss: mse, ncc, mi, dwm, or a sum such as mse+0.5*ncc.
         alpha: weight of the affine term.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
-        learning_rate: of Adam.
-        epochs: at most.
-        steps: batches an epoch.
-        batch: pairs a batch, over all devices.
-        lr_patience: epochs without improvement until the learning rate is divided by 10.
-        stop_patience: epochs without improvement until training stops.
-        spacing: voxel size in mm along D, H, W.
-        shape: size in voxels.
-        margin: voxels by which a registration's grid reaches beyond the fixed image.
-        voxels: of a registration's grid at most; None for no limit.
-        pairs: what training draws from: ``"all"`` ordered pairs of images, those of one
-            ``"patient"``, or ``"auto"``, all unless there are fewer than four patients.
-        window: ``"auto"``, ``"paper"`` or (low, high).
-        seed: of the split, the weights and the order of pairs.
-        init_from: exported model whose weights training begins with, ``"none"`` for random ones;
-            by default the pretrained model of that preset, if there is one.
-        mixed_precision: convolutions in bfloat16; weights, what leaves the network and the
-            exported model stay float32.
-        recompute: gradient checkpointing: maps are computed again in the backward pass.
+        learning_rate: learning rate of Adam.
+        epochs: maximum number of epochs.
+        steps: batches per epoch.
+        batch: pairs per batch, over all devices.
+        lr_patience: epochs without improvement before the learning rate is divided by 10.
+        stop_patience: epochs without improvement before training stops.
+        spacing: voxel size of the network's grid in mm along D, H, W.
+        shape: size of the network's grid in voxels along D, H, W.
+        margin: voxels by which the grid of a registration extends beyond the fixed image.
+        voxels: maximum number of voxels in the grid of a registration.
+        pairs: pairs to train on: all ordered pairs of images, both images of one patient, or auto,
+            which is all unless there are fewer than four patients.
+        window: intensities that the network sees as 0 and 1: auto, paper or LOW HIGH.
+        seed: random seed of the split, the weights and the order of pairs.
+        init_from: exported model whose weights to start with, or none for random weights.
+        mixed_precision: run the convolutions in bfloat16, on processors that support it; weights,
+            outputs and the exported model stay float32.
+        recompute: save memory by gradient checkpointing, at the cost of time (presets paper and
+            small).
+
+    Raises:
+        InputError: a value that cannot be used; the message names it.
     """
 
     cohort: str
-    preset: str | None = None
-    affine: bool | None = None
-    deformable: bool | None = None
-    anchor: str | None = None
-    similarity: str = "mse"
-    alpha: float | None = None
-    beta: float | None = None
-    gamma: float | None = None
-    learning_rate: float | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    batch: int | None = None
-    lr_patience: int | None = None
-    stop_patience: int | None = None
-    spacing: tuple[float, float, float] | None = None
-    shape: tuple[int, int, int] | None = None
-    margin: int | None = None
-    voxels: int | None = None
-    pairs: str = "auto"
-    window: str | tuple[float, float] = "auto"
-    seed: int = 0
-    init_from: str | None = None
-    mixed_precision: bool = False
-    recompute: bool = False
+    preset: str | None = setting(None, group="network", shown=f"{_START}, else general")
+    affine: bool | None = setting(None, group="network", shown=f"{_START}, else yes")
+    deformable: bool | None = setting(None, group="network", shown=f"{_START}, else yes")
+    anchor: str | None = setting(None, group="network", shown=f"{_START}, else ends")
+    similarity: str = setting("mse", group="loss")
+    alpha: float | None = setting(None, group="loss", shown=_PRESET, least=0)
+    beta: float | None = setting(None, group="loss", shown=_PRESET, least=0)
+    gamma: float | None = setting(None, group="loss", shown=_PRESET, least=0)
+    learning_rate: float | None = setting(None, group="training", shown=_PRESET, above=0)
+    epochs: int | None = setting(None, group="training", shown=_PRESET, least=1)
+    steps: int | None = setting(None, group="training", shown=_PRESET, least=1)
+    batch: int | None = setting(None, group="training", shown=_PRESET, least=1)
+    lr_patience: int | None = setting(None, group="training", shown=_PRESET, least=1)
+    stop_patience: int | None = setting(None, group="training", shown=_PRESET, least=1)
+    spacing: tuple[float, float, float] | None = setting(
+        None, group="data", shown=f"{_START}, else {_PRESET}", above=0
+    )
+    shape: tuple[int, int, int] | None = setting(
+        None, group="data", shown=f"what the images need, at most {_PRESET}", least=8
+    )
+    margin: int | None = setting(None, group="data", shown=f"{_START}, else {_PRESET}", least=0)
+    voxels: int | None = setting(None, group="data", shown=f"{_START}, else {_PRESET}", least=1)
+    pairs: str = setting("auto", group="data", choices=PAIRS)
+    window: Window = setting("auto", group="data")
+    seed: int = setting(0, group="training", least=0, most=2**32 - 1)
+    init_from: str | None = setting(
+        None, group="network", shown="the pretrained model of the preset, else none"
+    )
+    mixed_precision: bool = setting(False, group="training")
+    recompute: bool = setting(False, group="training")
+
+    def __post_init__(self):
+        """Checks each value by itself; :meth:`resolved` checks what depends on the others."""
+        check_settings(self)
 
     def resolved(self) -> TrainingSettings:
         """The same, checked, with a value for everything that was not given.
@@ -106,18 +109,24 @@ class TrainingSettings:
             MissingFileError: there is no such model to start from.
             InputError: a value that cannot be used; the message names it.
         """
+        from tf_lungreg.export import read_card
+        from tf_lungreg.models import find_preset
+
         start = self._start()
         of_start = {} if start is None else read_card(start)["settings"]
         network = {name: of_start.get(name, value) for name, value in _OF_THE_NETWORK.items()}
         config = self._filled(network)
-        preset = find_preset(str(config.preset))
-        config = config._filled({name: getattr(preset, name) for name in _OF_PRESET})
+        own = settings_in(type(self))
+        preset = vars(find_preset(str(config.preset)))
+        config = config._filled({name: preset[name] for name in own if name in preset})
         config = dataclasses.replace(config, init_from=start)
         config._check()
         return config
 
     def _start(self) -> str | None:
         """The model whose weights training begins with, if any."""
+        from tf_lungreg.inference.default_model import pretrained_model
+
         start = self.init_from
         if start is None:
             start = pretrained_model(self.preset or _OF_THE_NETWORK["preset"])
@@ -129,25 +138,13 @@ class TrainingSettings:
         return dataclasses.replace(self, **missing)
 
     def _check(self):
+        from tf_lungreg.losses import find_similarity
+        from tf_lungreg.models.registration import check_recompute
+        from tf_lungreg.ops import check_anchor
+
         find_similarity(self.similarity)
         check_anchor(self.anchor)
-        if self.pairs not in PAIRS:
-            raise InputError(f"pairs: one of {', '.join(PAIRS)} is needed, not {self.pairs!r}.")
         if not (self.affine or self.deformable):
             raise InputError("--no-affine and --no-deformable leave no transform to learn.")
         if self.recompute:
             check_recompute(self.preset)
-        for name in ("epochs", "steps", "batch", "lr_patience", "stop_patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: at least 1 is needed, not {getattr(self, name)}.")
-        for name in ("alpha", "beta", "gamma"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InputError(f"{name}: 0 or more is needed, not {getattr(self, name)}.")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed: 0 to 2**32 - 1 is needed, not {self.seed}.")
-        if not 0 < self.learning_rate < np.inf:
-            raise InputError(f"learning_rate: more than 0 is needed, not {self.learning_rate}.")
-        if len(self.shape) != 3 or min(self.shape) < 8:
-            raise InputError(f"shape: three sizes of at least 8 are needed, not {self.shape}.")
-        if len(self.spacing) != 3 or not all(0 < s < np.inf for s in self.spacing):
-            raise InputError(f"spacing: three sizes in mm are needed, not {self.spacing}.")

@@ -105,7 +105,7 @@ class Transform:
                 ``"nearest"``, and otherwise the image's smallest value.
 
         Returns:
-            The volume on the grid of ``reference``. A mask stays one and is always sampled with
+            The image on the grid of ``reference``. A mask stays one and is always sampled with
             ``"nearest"``. Integers stay integers with ``"nearest"``, of a larger type where
             ``outside`` needs it, and become float32 otherwise.
 

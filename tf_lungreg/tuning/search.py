@@ -42,7 +42,7 @@ def tune(
     Args:
         config: what to search.
         out: folder of the results.
-        cache: folder for prepared volumes, by default one in ``out``.
+        cache: folder for prepared scans, by default one in ``out``.
         overwrite: begin anew if the folder holds a search.
 
     Returns:
@@ -52,7 +52,6 @@ def tune(
         InputError, MissingFileError: the settings, the folder or the cohort cannot be used; or
             several trials in a row failed, or all.
     """
-    config.check()
     hypermodel = RegistrationHyperModel(config)
     if not _is_worker():
         check_search(out, config, overwrite)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, write_json
+from tf_lungreg.setting import check_settings, setting
 from tf_lungreg.training import TrainingSettings
 
 TUNERS = ("bayesian", "hyperband", "random", "grid")
@@ -27,40 +27,31 @@ class TuningSettings:
 
     Attributes:
         training: resolved settings of every trial; those that are searched are replaced.
-        tuner: ``"bayesian"``, ``"hyperband"``, ``"random"`` or ``"grid"``.
-        trials: at most.
-        also: what is searched besides α and β, names of ``ALSO``.
+        tuner: how the settings of the next trial are chosen.
+        trials: maximum number of trials.
+        also: settings to search besides alpha and beta.
         max_folds: share of the lung's voxels that may fold without a penalty.
+
+    Raises:
+        InputError: a value that cannot be used; the message names it.
     """
 
     training: TrainingSettings
-    tuner: str = "bayesian"
-    trials: int = 30
-    also: tuple[str, ...] = ()
-    max_folds: float = 1e-3
+    tuner: str = setting("bayesian", group="search", choices=TUNERS)
+    trials: int = setting(30, group="search", least=1)
+    also: tuple[str, ...] = setting((), group="search", flag="tune", choices=ALSO)
+    max_folds: float = setting(1e-3, group="search", least=0, below=1)
+
+    def __post_init__(self):
+        """Refuses what cannot be searched."""
+        check_settings(self)
+        if not self.training.affine or not self.training.deformable:
+            raise InputError("alpha and beta weigh both branches of the network; both are needed.")
 
     @property
     def searched(self) -> tuple[str, ...]:
         """The settings of a training that are searched."""
         return ("alpha", "beta", *(name.replace("-", "_") for name in ALSO if name in self.also))
-
-    def check(self) -> None:
-        """Refuses what cannot be searched.
-
-        Raises:
-            InputError: a value that cannot be used; the message names it.
-        """
-        if self.tuner not in TUNERS:
-            raise InputError(f"tuner: one of {', '.join(TUNERS)} is needed, not {self.tuner!r}.")
-        for name in self.also:
-            if name not in ALSO:
-                raise InputError(f"tune: {' or '.join(ALSO)} is needed, not {name!r}.")
-        if self.trials < 1:
-            raise InputError(f"trials: at least 1 is needed, not {self.trials}.")
-        if not 0 <= self.max_folds < 1 or math.isnan(self.max_folds):
-            raise InputError(f"max-folds: a share from 0 to below 1 is needed: {self.max_folds}.")
-        if not self.training.affine or not self.training.deformable:
-            raise InputError("alpha and beta weigh both branches of the network; both are needed.")
 
     def record(self) -> dict:
         """What must be the same for a search to go on; more trials may be asked for, save a grid's.
@@ -78,7 +69,7 @@ def check_search(out: Path, config: TuningSettings, overwrite: bool) -> None:
 
     Args:
         out: the folder.
-        config: checked.
+        config: of the search.
         overwrite: whether a search that is there may be removed.
 
     Raises:
@@ -99,8 +90,8 @@ def open_search(out: Path, config: TuningSettings, overwrite: bool) -> None:
 
     Args:
         out: the folder; :func:`check_search` let it pass.
-        config: checked.
-        overwrite: begin anew: trials and results are removed, prepared volumes stay.
+        config: of the search.
+        overwrite: begin anew: trials and results are removed, prepared scans stay.
     """
     if overwrite:
         shutil.rmtree(out / PROJECT, ignore_errors=True)
@@ -114,7 +105,7 @@ def await_search(out: Path, config: TuningSettings, seconds: float = 600) -> Non
 
     Args:
         out: the folder.
-        config: checked.
+        config: of the search.
         seconds: at most.
 
     Raises:
