@@ -170,8 +170,9 @@ def test_a_model_that_was_moved_is_the_same_one_and_a_new_one_at_its_place_is_no
     assert record._model_changes(of_an_older_version, {**before, "model": "models/2"})
 
 
-def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatch, capsys):
+def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatch, caplog):
     """The other one registers the pair meanwhile, and another one that only it knows."""
+    caplog.set_level("INFO", "tf_lungreg")
     out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
     others = {"b": files, "c": files, "d": PairInputs("none.nii", pair.moving)}
 
@@ -186,25 +187,26 @@ def test_two_commands_that_write_to_one_folder(pair, known, tmp_path, monkeypatc
         **{"b": "registered", "c": "registered", "d": "failed"}
     }
     assert {p.name for p in out.iterdir()} == {"b", "c", "summary.csv"}
-    assert "b: skipped, another command is registering it" in capsys.readouterr().out
+    assert "b: skipped, another command is registering it" in caplog.text
 
 
 def test_two_commands_with_other_settings(pair, known, tmp_path, monkeypatch):
     """The second one is refused before it registers anything."""
     out, files = tmp_path / "out", PairInputs(pair.fixed, pair.moving)
+    center, world = (RegistrationSettings(init=init) for init in ("center", "world"))
     asked = []
 
     def meanwhile(*args, **settings):
-        asked.append(settings["init"])
+        asked.append(settings["settings"])
         if len(asked) == 1:
             with pytest.raises(InputError, match="out: another process .* init center, not world"):
-                register_pairs({"c": files}, out, "model", init="world")
+                register_pairs({"c": files}, out, "model", settings=world)
         return register(*args, **settings)
 
     monkeypatch.setattr(module, "register", meanwhile)
-    assert register_pairs({"b": files}, out, "model", init="center") == {}
-    assert register_pairs({"c": files}, out, "model", init="world") == {}  # the first has ended
-    assert asked == ["center", "world"]
+    assert register_pairs({"b": files}, out, "model", settings=center) == {}
+    assert register_pairs({"c": files}, out, "model", settings=world) == {}  # the first has ended
+    assert asked == [center, world]
 
 
 def test_a_summary_runs_nothing_in_a_spreadsheet(pair, known, tmp_path):
