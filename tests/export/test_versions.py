@@ -12,7 +12,14 @@ import tensorflow as tf
 
 from tf_lungreg import ops
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.export import export_model, find_model, load_model, shared_model
+from tf_lungreg.export import (
+    export_model,
+    find_model,
+    load_model,
+    read_card,
+    read_weights,
+    shared_model,
+)
 from tf_lungreg.models import build_registration_model
 from tf_lungreg.models.weights import named_weights
 
@@ -68,6 +75,25 @@ def test_each_export_takes_the_next_version_and_carries_card_and_weights(model, 
     file = base / "8" / "assets.extra" / "model_card.json"
     assert json.loads(file.read_text(encoding="utf-8")) == loaded.card
     assert "not a medical device" in loaded.card["intended_use"].lower()
+
+
+@pytest.mark.parametrize("card", ["[1]", '{"settings": 5}', "{", "5"])
+def test_a_card_that_is_none(exported, tmp_path, card):
+    copy = tmp_path / "1"
+    shutil.copytree(exported.version, copy)
+    (copy / "assets.extra" / "model_card.json").write_text(card, encoding="utf-8")
+    with pytest.raises(InputError, match="no model card can be read"):
+        read_card(copy)
+
+
+def test_weights_that_are_cut_off(exported, tmp_path):
+    copy = tmp_path / "1"
+    shutil.copytree(exported.version, copy)
+    (file,) = copy.glob("variables/*.data*")
+    file.write_bytes(file.read_bytes()[:100])
+    for read in (read_weights, load_model):
+        with pytest.raises(InputError, match="not a model of this package"):
+            read(copy)
 
 
 def test_the_sampling_signatures(exported, rng):

@@ -76,8 +76,10 @@ def read_card(path: str | os.PathLike) -> dict:
     """
     file = find_model(path) / CARD
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        card = json.loads(file.read_text(encoding="utf-8"))
+        dict(card.get("settings", {}))
+        return card
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: no model card can be read; a model exported by this package is needed."
         ) from error
@@ -152,7 +154,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
         stored = [key for key in reader.get_variable_to_shape_map() if _STORED.fullmatch(key)]
         weights = {_name(key): reader.get_tensor(key) for key in stored}
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         raise _not_a_model(version, error) from error
     if not weights:
         raise _not_a_model(version, "no weights")
