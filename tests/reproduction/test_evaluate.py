@@ -108,7 +108,7 @@ def test_what_is_done_is_not_done_again(small_cohort, tmp_path, calls, proposed)
     whole.evaluate(folder, ["syn"], {}, out, combinations=0)
     assert len(calls) == 3
     left = sorted((out / "pairs" / "syn").glob("*.json"))
-    left[1].unlink()
+    left[1].write_text('{"method": "sy')  # what a crash of the machine may leave
     whole.evaluate(folder, ["syn"], {}, out, combinations=0)
     assert len(calls) == 4
     before, after = json.loads(first), read_json(out / "results.json")
@@ -197,6 +197,10 @@ def test_refusals_leave_the_folder_alone(small_cohort, tmp_path, calls, proposed
     (other / "a.jpg").write_text("mine")
     with pytest.raises(InputError, match="no evaluation"):
         whole.evaluate(folder, ["unregistered"], {}, other)
+    for content in ("[]", "5", '{"methods": 5}'):
+        (other / "settings.json").write_text(content)
+        with pytest.raises(InputError, match="no evaluation"):
+            whole.evaluate(folder, ["unregistered"], {}, other)
 
 
 def test_two_evaluations_do_not_share_a_folder(small_cohort, tmp_path, calls):

@@ -23,6 +23,9 @@ def warp(volume, grid, order=1):
 
 def test_bodies_are_found_again_and_breathing_has_an_inverse(bodies, tmp_path, monkeypatch):
     first = load_bodies(1, seed=5, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    load_bodies(1, seed=5, cache=tmp_path)  # a damaged file is made anew
     monkeypatch.setattr(bodies_module, "_render", None)
     again = load_bodies(1, seed=5, cache=tmp_path)
     for name in ("images", "lungs", "distance", "exhale", "inhale"):

@@ -49,6 +49,18 @@ def test_a_damaged_checkpoint_is_named(tiny, tmp_path, content):
         load_checkpoint(path, new_model(tiny))
 
 
+@pytest.mark.parametrize(("place", "byte"), [(8, 1), (10, 99)])
+def test_an_archive_that_is_not_read_is_named(tiny, tmp_path, place, byte):
+    """Of an encrypted one, and one of an unknown compression, zipfile raises other errors."""
+    path = tmp_path / "last.npz"
+    np.savez(path, progress="{}")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="last.npz"):
+        load_checkpoint(path, new_model(tiny))
+
+
 def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(tiny, tmp_path, monkeypatch):
     path = tmp_path / "last.npz"
     model = new_model(tiny)

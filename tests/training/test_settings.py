@@ -75,6 +75,10 @@ def test_a_named_run_is_not_overwritten_unless_asked(tmp_path, config):
     for overwrite in (False, True):
         with pytest.raises(InputError, match="no run"):
             find_run_folder(tmp_path, config, "foreign", overwrite)
+        for content in ("[]", "{", '{"settings": 5}'):  # other programs have such a file, too
+            (tmp_path / "foreign" / "config.json").write_text(content)
+            with pytest.raises(InputError, match="no run"):
+                find_run_folder(tmp_path, config, "foreign", overwrite)
     assert (tmp_path / "foreign" / "thesis.txt").exists()
     assert find_run_folder(tmp_path, config, "mine", overwrite=True) == tmp_path / "mine"
     assert not (tmp_path / "mine").exists()

@@ -168,12 +168,16 @@ def _restore(path, tracked, count, seed) -> tuple[int, list[np.ndarray]]:
     """The steps that were done, and the average; the variables are set."""
     if not path.exists():
         return 0, [variable.numpy() for variable in tracked[:count]]
-    with np.load(path) as stored:
-        content = dict(stored)
+    try:
+        with np.load(path) as stored:
+            content = dict(stored)
+        done, stored_seed = int(content["done"]), int(content["seed"])
+    except Exception as error:  # zipfile and numpy raise anything on a damaged file
+        raise InputError(f"{path}: damaged; remove it, and the training begins anew.") from error
     values = [content.get(f"variable/{i}") for i in range(len(tracked))]
     fits = all(v is not None and v.shape == tuple(t.shape) for v, t in zip(values, tracked))
-    if not fits or int(content["seed"]) != seed:
+    if not fits or stored_seed != seed:
         raise InputError(f"{path}: the state of another training; choose another folder.")
     for variable, value in zip(tracked, values):
         variable.assign(value)
-    return int(content["done"]), [content[f"average/{i}"] for i in range(count)]
+    return done, [content[f"average/{i}"] for i in range(count)]

@@ -66,7 +66,7 @@ def read_metrics(folder: str | Path) -> dict[str, Any] | None:
         record["quality"]["verdict"], record["settings"], record["measures"]
         record["provenance"]["model"], record["provenance"]["inputs"]
         return record
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -63,15 +63,22 @@ def run_methods(
     rows: dict[str, dict] = {method.name: {} for method, _ in work}
     for method, pair in jobs:
         name = pair_name(pair)
-        stored = pair_file(out, method.name, name).read_text(encoding="utf-8")
-        rows[method.name][name] = json.loads(stored)
+        rows[method.name][name] = _read_row(pair_file(out, method.name, name))
     return rows
 
 
 def _is_done(out: Path, method: Method, pair: ScanPair, picture: ScanPair) -> bool:
     name = pair_name(pair)
     drawn = pair != picture or picture_file(out, method.name, name).exists()
-    return drawn and pair_file(out, method.name, name).exists()
+    return drawn and _read_row(pair_file(out, method.name, name)) is not None
+
+
+def _read_row(path: Path) -> dict | None:
+    """A pair's row; None where there is no such file, or a damaged one: it is made again."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _run_pair(

@@ -78,8 +78,8 @@ def _merged(out: Path, wanted: dict) -> dict[str, dict]:
     """The methods of the folder and those wanted; refuses other settings."""
     try:
         before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        methods = before.pop("methods")
-    except (OSError, ValueError, KeyError):
+        methods = dict(before.pop("methods"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             f"{out}: holds something that is no evaluation; choose another folder."
         ) from None

@@ -68,9 +68,9 @@ def load_bodies(
         step: voxel size of the images, ``IMAGE_STEP`` or ``FINE_STEP``.
     """
     file = None if cache is None else Path(cache) / f"bodies-{count}-{seed}-{step:g}mm.npz"
-    if file is not None and file.exists():
-        with np.load(file) as stored:
-            return Bodies(step=step, **stored)
+    stored = None if file is None else _read(file, step)
+    if stored is not None:
+        return stored
     numbers = tqdm(range(count), "Rendering bodies", unit="body", disable=None)
     parts = zip(*(_render(seed + i, _DIAGNOSES[i % 2], step) for i in numbers))
     names = ("images", "lungs", "distance", "exhale", "inhale")
@@ -79,6 +79,15 @@ def load_bodies(
         with replacing(file, overwrite=True) as temporary:
             np.savez(temporary, **arrays)
     return Bodies(step=step, **arrays)
+
+
+def _read(file: Path, step: float) -> Bodies | None:
+    """None where there is no such file, or a damaged one: the bodies are rendered again."""
+    try:
+        with np.load(file) as stored:
+            return Bodies(step=step, **stored)
+    except Exception:  # zipfile and numpy raise anything on a damaged file
+        return None
 
 
 def sample(values: Array, points: Array, step: float) -> Array:

@@ -44,7 +44,7 @@ def find_run_folder(
         raise InputError(f"--name: a plain name is needed, without folders, not {name!r}.")
     folder = runs / name
     problem = _problem(folder, config)
-    if problem and overwrite and (folder / CONFIG).exists():
+    if problem and overwrite and _settings(folder) is not None:
         with locked(folder):
             shutil.rmtree(folder)
     elif problem:
@@ -76,10 +76,17 @@ def _problem(folder: Path, config: TrainingSettings) -> str | None:
         return None
     if (folder / METRICS).exists():
         return "holds a run that has ended"
-    try:
-        before = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError):
+    before = _settings(folder)
+    if before is None:
         return "holds something that is no run"
     now = json.loads(json.dumps(dataclasses.asdict(config)))
     changed = [key for key in now if before.get(key) != now[key]]
     return f"holds an interrupted run with another {changed[0]}" if changed else None
+
+
+def _settings(folder: Path) -> dict | None:
+    """Those of the run in a folder; None if it is no run's."""
+    try:
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
