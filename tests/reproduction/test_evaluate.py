@@ -197,10 +197,12 @@ def test_refusals_leave_the_folder_alone(small_cohort, tmp_path, calls, proposed
     (other / "a.jpg").write_text("mine")
     with pytest.raises(InputError, match="no evaluation"):
         whole.evaluate(folder, ["unregistered"], {}, other)
+    (other / "a.jpg").unlink()
     for content in ("[]", "5", '{"methods": 5}'):
         (other / "settings.json").write_text(content)
-        with pytest.raises(InputError, match="no evaluation"):
-            whole.evaluate(folder, ["unregistered"], {}, other)
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match="no evaluation"):
+                whole.evaluate(folder, ["unregistered"], {}, other, overwrite=overwrite)
 
 
 def test_two_evaluations_do_not_share_a_folder(small_cohort, tmp_path, calls):

@@ -76,13 +76,7 @@ def cohort_record(cohort: Cohort) -> dict:
 
 def _merged(out: Path, wanted: dict) -> dict[str, dict]:
     """The methods of the folder and those wanted; refuses other settings."""
-    try:
-        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        methods = dict(before.pop("methods"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"{out}: holds something that is no evaluation; choose another folder."
-        ) from None
+    before, methods = _read_settings(out)
     settings = {name: value for name, value in wanted.items() if name != "methods"}
     files = settings.pop("cohort_files")
     changed = record_changes(before, settings)
@@ -99,6 +93,17 @@ def _merged(out: Path, wanted: dict) -> dict[str, dict]:
     return {**methods, **wanted["methods"]}
 
 
+def _read_settings(out: Path) -> tuple[dict, dict[str, dict]]:
+    """What a folder's evaluation was begun with, and its methods."""
+    try:
+        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        return settings, dict(settings.pop("methods"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{out}: holds something that is no evaluation; choose another folder."
+        ) from None
+
+
 def _empty(out: Path, found: list[str]) -> None:
     own = [n for n in found if n in (SETTINGS, PAIRS, *RESULTS) or n.startswith("figure2_")]
     other = [name for name in found if name not in own]
@@ -107,6 +112,8 @@ def _empty(out: Path, found: list[str]) -> None:
             f"{out}: holds {other[0]}, which is no result of this command, and is not replaced; "
             "choose another folder."
         )
+    if found:
+        _read_settings(out)  # other programs have a settings.json, too
     for name in own:
         path = out / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
