@@ -48,7 +48,7 @@ def find_run_folder(
         with locked(folder):
             shutil.rmtree(folder)
     elif problem:
-        raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
+        raise _refusal(folder, problem)
     return folder
 
 
@@ -66,7 +66,7 @@ def claimed_run(folder: Path, config: TrainingSettings) -> Iterator[None]:
     with locked(folder):
         problem = _problem(folder, config)
         if problem:
-            raise InputError(f"{folder}: {problem}; give another --name, or --overwrite.")
+            raise _refusal(folder, problem)
         yield
 
 
@@ -90,3 +90,8 @@ def _settings(folder: Path) -> dict | None:
         return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _refusal(folder: Path, problem: str) -> InputError:
+    way = "" if _settings(folder) is None else ", or --overwrite"
+    return InputError(f"{folder}: {problem}; give another --name{way}.")
