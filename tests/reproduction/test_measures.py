@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from tf_lungreg.cohorts.cohort import load_cohort
 from tf_lungreg.images.geometry import Frame, apply_affine
+from tf_lungreg.images.image import Image
 from tf_lungreg.quality.scores import hausdorff_distance, mean_surface_distance, surface_distances
 from tf_lungreg.reproduction.pair_measures import measure_pair, observer_difference, read_case
 from tf_lungreg.transforms.transform import Transform
@@ -69,7 +70,7 @@ def test_folding_and_volume_change(frames, tools, rng):
     torn.data[4, 5, 5] += 5 * frames[0].affine[:3, 1]
     lung = np.zeros(frames[0].shape, bool)
     lung[2:7, 3:8, 3:8] = True
-    lung_case = dataclasses.replace(case, mask=dataclasses.replace(case.mask, data=lung))
+    lung_case = dataclasses.replace(case, mask=Image(lung, case.mask.frame))
     found = measure_pair(torn, lung_case, case)
     assert found["folds_lung"] == 1 / lung.sum() and found["folds_volume"] == 1 / lung.size
     # Expansion along one axis by a factor that grows: log J is log(1 + c x), known at each voxel.
@@ -80,7 +81,7 @@ def test_folding_and_volume_change(frames, tools, rng):
     field = Transform(data.astype(np.float32), frames[0])
     inner = np.zeros(frames[0].shape, bool)
     inner[1:-1] = case.mask.data[1:-1]
-    inner_case = dataclasses.replace(case, mask=dataclasses.replace(case.mask, data=inner))
+    inner_case = dataclasses.replace(case, mask=Image(inner, case.mask.frame))
     expected = np.std(np.log(1 + 0.04 * place[inner]))
     assert measure_pair(field, inner_case, case)["std_log_jacobian"] == pytest.approx(
         expected, rel=1e-4

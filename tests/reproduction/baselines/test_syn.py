@@ -54,4 +54,5 @@ def test_a_translation_a_grid_and_no_files_left(pair, result, tmp_path):
     np.testing.assert_allclose(warped[within], theirs["warpedmovout"].numpy()[within], atol=1e-4)
     assert np.abs(warped - pair[1])[within].mean() > 0.02  # something has moved
 
-    assert list(tmp_path.iterdir()) == []
+    # TensorFlow writes what it converts to graphs into the folder of temporary files, too.
+    assert [p for p in tmp_path.iterdir() if not p.name.startswith("__autograph")] == []
