@@ -55,31 +55,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Applies the transform and writes the file."""
-    from tf_lungreg.cli.notices import plain_warnings
     from tf_lungreg.transforms.application import apply_to_image, apply_to_points
 
     if options.image and options.inverse and not options.reference:
         raise InputError("--inverse: the result's grid is needed, --reference IMAGE.")
-    with plain_warnings():
-        if options.image:
-            apply_to_image(
-                options.transform,
-                options.image,
-                options.out,
-                reference=options.reference,
-                interpolation=options.interpolation,
-                inverse=options.inverse,
-                overwrite=options.overwrite,
-                outside=options.outside,
-                nifti_frame=options.nifti_frame,
-            )
-        else:
-            apply_to_points(
-                options.transform,
-                options.points,
-                options.out,
-                coordinates=options.coordinates,
-                inverse=options.inverse,
-                overwrite=options.overwrite,
-            )
+    if options.image:
+        apply_to_image(
+            options.transform,
+            options.image,
+            options.out,
+            reference=options.reference,
+            interpolation=options.interpolation,
+            inverse=options.inverse,
+            overwrite=options.overwrite,
+            outside=options.outside,
+            nifti_frame=options.nifti_frame,
+        )
+    else:
+        apply_to_points(
+            options.transform,
+            options.points,
+            options.out,
+            coordinates=options.coordinates,
+            inverse=options.inverse,
+            overwrite=options.overwrite,
+        )
     print(f"wrote {options.out}")

@@ -28,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Does what the action says."""
-    from tf_lungreg.cli.notices import plain_warnings
-
-    with plain_warnings():
-        {"train": _train, "predict": _predict, "evaluate": _evaluate}[options.action](options)
+    {"train": _train, "predict": _predict, "evaluate": _evaluate}[options.action](options)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

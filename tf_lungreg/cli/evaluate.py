@@ -68,25 +68,23 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--spacing: three sizes in mm are needed, not {options.spacing}.")
     if options.seed < 0:
         raise InputError(f"--seed: 0 or more is needed, not {options.seed}.")
-    from tf_lungreg.cli.notices import plain_warnings
     from tf_lungreg.cli.window import parse_window
     from tf_lungreg.reproduction.evaluation import evaluate
 
-    with plain_warnings():
-        results = evaluate(
-            options.cohort,
-            [name.strip() for name in options.methods.split(",") if name.strip()],
-            models,
-            options.out,
-            seed=options.seed,
-            combinations=combinations,
-            spacing=options.spacing,
-            window=parse_window(options.window),
-            refine=refine,
-            figure=options.figure,
-            overwrite=options.overwrite,
-            command=command_line(options),
-        )
+    results = evaluate(
+        options.cohort,
+        [name.strip() for name in options.methods.split(",") if name.strip()],
+        models,
+        options.out,
+        seed=options.seed,
+        combinations=combinations,
+        spacing=options.spacing,
+        window=parse_window(options.window),
+        refine=refine,
+        figure=options.figure,
+        overwrite=options.overwrite,
+        command=command_line(options),
+    )
     print("\n".join(summary_lines(results)))
     print(f"tables  {options.out / 'results.md'}")
 

@@ -65,13 +65,10 @@ def _auto(word: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Registers and prints what came out."""
-    from tf_lungreg.cli.notices import plain_warnings
-
-    with plain_warnings():
-        if options.pairs is not None:
-            _run_pairs(options)
-        else:
-            _run_one(options)
+    if options.pairs is not None:
+        _run_pairs(options)
+    else:
+        _run_one(options)
 
 
 def _run_one(options: argparse.Namespace) -> None:
