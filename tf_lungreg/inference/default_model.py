@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import read_card
+from tf_lungreg.export.reading import list_versions
 
 VARIABLE = "LUNGREG_MODEL"
 
@@ -50,8 +51,6 @@ def pretrained_model(preset: str | None = None) -> Path | None:
     folder = next((folder for folder in (installed, checkout) if folder.is_dir()), None)
     if folder is None or preset is None:
         return folder
-    versions = sorted(
-        (v for v in folder.iterdir() if v.name.isdecimal()), key=lambda v: int(v.name)
-    )
-    of_preset = [v for v in versions if read_card(v)["settings"].get("preset") == preset]
-    return of_preset[-1] if of_preset else None
+    versions = (folder / str(number) for number in sorted(list_versions(folder), reverse=True))
+    of_preset = (v for v in versions if read_card(v)["settings"].get("preset") == preset)
+    return next(of_preset, None)
