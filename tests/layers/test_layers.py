@@ -151,6 +151,22 @@ def test_displaced_sampling(rng):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_displaced_sampling_reads_maps_beyond_the_displacement(rng):
+    maps, shift = volume(rng, 2), volume(rng, 3)[:, 2:-2, 2:-2, 2:-2]
+    inner = tuple(n - 4 for n in SHAPE)
+    found = check_layer(layers.DisplacedSampling3D(margin=2), [maps, shift], (2, *inner, 2))
+    whole = ops.warp(
+        maps, ops.identity_grid(SHAPE) + np.pad(shift, [(0, 0), *[(2, 2)] * 3, (0, 0)])
+    )
+    np.testing.assert_allclose(found, whole[:, 2:-2, 2:-2, 2:-2], atol=1e-6)
+
+
+def test_border_continuation(rng):
+    maps = volume(rng, 2)
+    found = check_layer(layers.BorderContinuation3D(3), maps, (2, *(n + 6 for n in SHAPE), 2))
+    np.testing.assert_array_equal(found, np.pad(maps, [(0, 0), *[(3, 3)] * 3, (0, 0)], "edge"))
+
+
 def test_linear_upsampling_is_cut_to_the_volume(rng):
     inputs = [volume(rng, 2), tf.zeros((2, 11, 16, 13, 1))]
     layer = layers.LinearUpsampling3D(2.0)

@@ -35,6 +35,12 @@ def pair(rng):
     }
 
 
+@pytest.fixture
+def large_pair(pair):
+    """With a margin that the finer levels leave out."""
+    return {name: np.pad(v, [(0, 0), *[(8, 8)] * 3, (0, 0)], "edge") for name, v in pair.items()}
+
+
 def disturb(model, scale=0.05):
     """Gives the zero-initialised last layers weights, so that the model moves something."""
     for name in ("gradient_logits", "affine_parameters"):
@@ -55,26 +61,34 @@ def test_general_has_the_same_outputs_and_branches(pair):
         assert (moved > 0) == affine and (stretched > 1e-5) == deformable
 
 
-def test_fine_has_the_same_outputs_and_branches(pair):
+def test_fine_has_the_same_outputs_and_branches(large_pair):
+    pair = large_pair
     for affine, deformable in ((True, True), (False, True), (True, False)):
         outputs = build_registration_model("fine", affine, deformable)(pair)
-        assert {name: tuple(v.shape) for name, v in outputs.items()} == OUTPUTS
+        assert {name: v.shape[-1] for name, v in outputs.items()} == {
+            name: shape[-1] for name, shape in OUTPUTS.items()
+        }
+        assert outputs["grid"].shape[:4] == pair["fixed"].shape[:4]
         assert all(np.isfinite(value).all() for value in outputs.values())
         moved = np.abs(outputs["affine"] - np.eye(3, 4)).max()
         stretched = np.abs(outputs["spatial_gradients"] - 1).max()
         assert (moved > 0) == affine and (stretched > 1e-5) == deformable
 
 
-def test_the_levels_of_fine_begin_by_correcting_nothing(pair):
+def test_the_levels_of_fine_begin_by_correcting_nothing(large_pair):
     """Untrained, they hand on what the comparison of features found, on finer voxels."""
+    pair = large_pair
     model = build_registration_model("fine")
-    names = ("fine_sum", "full_displacement_2")
+    names = ("fine_sum", "full_displacement_2", "displacement")
     outputs = {name: model.get_layer(name).output for name in names}
     found = tf.keras.Model(model.inputs, outputs)(pair)
     coarse = found["fine_sum"]  # of blocks of four voxels, in blocks
-    assert coarse.shape == (2, 4, 6, 5, 3) and np.abs(coarse).max() > 0.1
-    expected = 2 * ops.upsample(2 * ops.upsample(coarse))
+    assert coarse.shape == (2, 8, 10, 9, 3) and np.abs(coarse).max() > 0.1
+    halves = 2 * ops.upsample(coarse)[:, 4:-4, 4:-4, 4:-4]
+    expected = 2 * ops.upsample(halves)
     np.testing.assert_allclose(found["full_displacement_2"], expected, atol=1e-5)
+    sides = [(0, 0), *[(8, 8)] * 3, (0, 0)]
+    np.testing.assert_allclose(found["displacement"], np.pad(expected, sides, "edge"), atol=1e-5)
 
 
 def test_the_levels_of_fine_correct_what_they_are_given(pair):
@@ -112,9 +126,9 @@ def test_a_second_pass_reaches_farther_than_the_first_compares(monkeypatch):
 
 @pytest.mark.parametrize("preset", ("general", "fine"))
 def test_it_takes_sizes_that_are_no_multiple_of_its_blocks(rng, preset):
-    volumes = rng.uniform(size=(2, 1, 17, 22, 19, 1)).astype(np.float32)
+    volumes = rng.uniform(size=(2, 1, 33, 38, 35, 1)).astype(np.float32)
     outputs = build_registration_model(preset)({"moving": volumes[0], "fixed": volumes[1]})
-    assert outputs["grid"].shape == (1, 17, 22, 19, 3)
+    assert outputs["grid"].shape == (1, 33, 38, 35, 3)
     assert np.isfinite(outputs["warped"]).all()
 
 

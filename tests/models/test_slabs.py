@@ -64,6 +64,8 @@ def test_slabs_are_equal_to_the_whole(rng, tiny, pair, preset, depth, monkeypatc
 
 @pytest.mark.parametrize("preset", ["fast", "general", "fine"])
 def test_layers_that_run_whole_are_equal_too(rng, pair, preset):
+    if preset == "fine":  # with room for its margin
+        pair = {n: np.pad(v, [(0, 0), *[(8, 8)] * 3, (0, 0)], "edge") for n, v in pair.items()}
     model = build_registration_model(preset)
     for name in ("gradient_logits", "affine_parameters", "affine_weight"):
         if name in [layer.name for layer in model.layers]:

@@ -12,6 +12,7 @@ import json
 import tensorflow as tf
 
 from tf_lungreg import ops
+from tf_lungreg.models.presets import least_size
 from tf_lungreg.models.weights import named_weights
 
 _VOLUME = tf.TensorSpec((None, None, None, None, 1), tf.float32)
@@ -42,6 +43,8 @@ class RegistrationModule(tf.Module):
         # saved as well, with a graph for each of its layers.
         self._register = lambda pair: model(pair, training=False)
         self._card = json.dumps(card)
+        preset = card.get("settings", {}).get("preset")
+        self._least = least_size(preset) if preset else 1
 
     def signatures(self) -> dict:
         """The functions under the names that TensorFlow Serving knows them by.
@@ -58,7 +61,10 @@ class RegistrationModule(tf.Module):
 
         @tf.function(input_signature=[_VOLUME, _VOLUME])
         def register(moving, fixed):
-            moving, fixed = _checked_image("moving", moving), _checked_image("fixed", fixed)
+            moving, fixed = (
+                _checked_image(name, image, self._least)
+                for name, image in (("moving", moving), ("fixed", fixed))
+            )
             sizes = tf.shape(moving), tf.shape(fixed)
             with tf.control_dependencies([_same(*sizes, "moving and fixed: one shape")]):
                 pair = {"moving": tf.identity(moving), "fixed": tf.identity(fixed)}
@@ -92,20 +98,22 @@ def _checked_sampling(volume, grid):
         return tf.identity(volume), tf.identity(grid)
 
 
-def _checked(name: str, tensor, channels: int):
-    """The tensor, where it has the right axes, is not empty and has finite values only."""
+def _checked(name: str, tensor, channels: int, least: int = 1):
+    """The tensor, where its axes are right and long enough and all its values are finite."""
     tensor = tf.ensure_shape(tensor, (None, None, None, None, channels), f"{name}_shape")
     shape = tf.shape(tensor)
-    empty = [f"{name}: every axis needs a voxel, found", shape]
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(shape > 0), empty, 5)]):
+    voxels = "a voxel" if least == 1 else f"{least} voxels"
+    short = [f"{name}: every axis needs {voxels}, found", shape]
+    enough = tf.reduce_all(shape > 0) & tf.reduce_all(shape[1:4] >= least)
+    with tf.control_dependencies([tf.debugging.Assert(enough, short, 5)]):
         if tensor.dtype.is_integer:
             return tf.identity(tensor)
         return tf.debugging.assert_all_finite(tensor, f"{name}: not all values are finite")
 
 
-def _checked_image(name: str, tensor):
-    """The image, where its intensities are those that the network was trained on."""
-    tensor = _checked(name, tensor, 1)
+def _checked_image(name: str, tensor, least: int):
+    """The image, where its size and intensities are such as the network was trained on."""
+    tensor = _checked(name, tensor, 1, least)
     low, high = tf.reduce_min(tensor), tf.reduce_max(tensor)
     needed = f"{name}: intensities in [0, 1] are needed (window the image first), found"
     within = (low >= -_OVERSHOOT) & (high <= 1 + _OVERSHOOT)

@@ -39,8 +39,8 @@ def network_frame(
             positions, both grids about the fixed image's centre.
         multiple: what every axis is divisible by when ``shape`` is not given.
         margin: voxels beyond the fixed image on every side when ``shape`` is not given.
-        voxels: of the grid at most, when ``shape`` is not given; the spacing grows until it has no
-            more.
+        voxels: of the grid without its margin at most, when ``shape`` is not given; the spacing
+            grows until it has no more.
 
     Returns:
         The frame in which to sample the fixed image and the one for the moving image.
@@ -56,11 +56,12 @@ def network_frame(
     """
     if init not in ("center", "world"):
         raise InputError(f"init: 'center' or 'world' is needed, not {init!r}.")
-    if voxels is not None and voxels < (multiple * math.ceil((2 + 2 * margin) / multiple)) ** 3:
+    least = multiple * math.ceil((2 + 2 * margin) / multiple) - 2 * margin
+    if voxels is not None and voxels < least**3:
         raise InputError(f"voxels: {voxels} are too few for a grid with its margin.")
     if shape is None:
         shape = _shape_over(fixed, spacing, multiple, margin)
-        while voxels is not None and math.prod(shape) > voxels:
+        while voxels is not None and math.prod(n - 2 * margin for n in shape) > voxels:
             spacing = tuple(_GROWTH * step for step in spacing)
             shape = _shape_over(fixed, spacing, multiple, margin)
     origin = moving.center if init == "center" else fixed.center

@@ -14,7 +14,7 @@ from tf_lungreg.layers.matching import (
     RescaledAffine,
 )
 from tf_lungreg.layers.normalization import instance_normalization
-from tf_lungreg.layers.resampling import LinearUpsampling3D
+from tf_lungreg.layers.resampling import BorderContinuation3D, LinearUpsampling3D
 from tf_lungreg.layers.transformer import (
     AffineGrid,
     AffineMatrix,
@@ -31,6 +31,7 @@ __all__ = [
     "AffineGrid",
     "AffineMatrix",
     "BackAlignment3D",
+    "BorderContinuation3D",
     "CumulativeIntegration",
     "DisplacedSampling3D",
     "DisplacementGradients",

@@ -167,23 +167,31 @@ class DisplacedSampling3D(tf.keras.layers.Layer):
     Args:
         detached: whether the displacement gets no gradient from what was sampled there, as between
             the updates of recurrent optical flow: each update then learns from its own error.
+        margin: voxels by which the maps extend beyond the displacement on every side.
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, detached: bool = False, **kwargs: Any):
+    def __init__(self, detached: bool = False, margin: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.detached = detached
+        self.margin = margin
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Maps [maps (batch, D, H, W, C), displacement (batch, D, H, W, 3)] to the maps' shape."""
+        """Maps [maps (batch, D', H', W', C), displacement (batch, D, H, W, 3)] to the latter's."""
         maps, shift = inputs
         if self.detached:
             shift = tf.stop_gradient(shift)
-        return ops.warp(maps, ops.identity_grid(tf.shape(shift)[1:4], shift.dtype) + shift)
+        places = ops.identity_grid(tf.shape(shift)[1:4], shift.dtype) + self.margin
+        return ops.warp(maps, places + shift)
+
+    def compute_output_shape(self, input_shape: Sequence[tf.TensorShape]) -> tuple[Any, ...]:
+        """The voxels of the displacement, the channels of the maps."""
+        maps, shift = input_shape
+        return (*shift[:4], maps[4])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {**super().get_config(), "detached": self.detached}
+        return {**super().get_config(), "detached": self.detached, "margin": self.margin}
 
 
 @_register

@@ -8,6 +8,7 @@ correlation suggests (:func:`tf_lungreg.ops.matching_step`), which holds for any
 the coarser of the two levels the correlation of learnt features as well.
 
 The levels never see A: the fixed image comes to them after its inverse. They can be trained apart.
+They leave out the margin around the fixed image, where there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from tf_lungreg.layers import (
     BackAlignment3D,
+    BorderContinuation3D,
     DisplacedSampling3D,
     ExpectedShift,
     FadedGradients,
@@ -28,8 +30,6 @@ from tf_lungreg.layers import (
 )
 from tf_lungreg.models.matching import match
 from tf_lungreg.models.presets import FineMatching
-
-MARGIN = 8  # voxels within which the displacement fades out at the ends of each line
 
 _FULL = {"dtype": "float32"}
 _FLOOR = 0.03  # standard deviation, of intensities in [0, 1], below which contrast is noise
@@ -57,18 +57,23 @@ def fine_matching(moving, fixed, sizes: FineMatching, affine: bool, deformable: 
     if affine:
         fixed = BackAlignment3D(1, name="fixed_aligned", **_FULL)([fixed, matrix])
     start = LinearUpsampling3D(2.0, name="coarse_displacement_half", **_FULL)([shift, small[1]])
-    *_, shift = correct(moving, fixed, start, sizes)
-    return matrix, FadedGradients(MARGIN, name="spatial_gradients", **_FULL)(shift)
+    margin = sizes.margin
+    fixed = tf.keras.layers.Cropping3D(margin, name="fixed_inner", **_FULL)(fixed)
+    start = tf.keras.layers.Cropping3D(margin // 2, name="start_inner", **_FULL)(start)
+    *_, shift = correct(moving, fixed, start, sizes, margin)
+    shift = BorderContinuation3D(margin, name="displacement", **_FULL)(shift)
+    return matrix, FadedGradients(margin, name="spatial_gradients", **_FULL)(shift)
 
 
-def correct(moving, fixed, start, sizes: FineMatching) -> list:
+def correct(moving, fixed, start, sizes: FineMatching, margin: int = 0) -> list:
     """The displacement after each update, coarse to fine.
 
     Args:
-        moving: (batch, D, H, W, 1).
-        fixed: the same shape, after the inverse of A.
+        moving: (batch, D', H', W', 1), with the margin.
+        fixed: (batch, D, H, W, 1), after the inverse of A.
         start: displacement on voxels twice as large, in such voxels, (batch, D/2, H/2, W/2, 3).
         sizes: of a preset.
+        margin: voxels, an even number, by which ``moving`` extends beyond ``fixed`` on every side.
 
     Returns:
         Of each update of the half level, (batch, D/2, H/2, W/2, 3), in its voxels; of each of the
@@ -76,16 +81,16 @@ def correct(moving, fixed, start, sizes: FineMatching) -> list:
     """
     normalize = LocalNormalization3D(_NORMALIZED, _FLOOR, name="normalized", **_FULL)
     moving, fixed = normalize(moving), normalize(fixed)
-    halves = _half_updates(moving, fixed, start, sizes)
+    halves = _half_updates(moving, fixed, start, sizes, margin // 2)
     start = LinearUpsampling3D(2.0, name="half_displacement_full", **_FULL)([halves[-1], fixed])
-    return halves + _full_updates(moving, fixed, start, sizes)
+    return halves + _full_updates(moving, fixed, start, sizes, margin)
 
 
-def _half_updates(moving, fixed, shift, sizes):
+def _half_updates(moving, fixed, shift, sizes, margin):
     extract = _extractor(sizes.half)
     moving_maps, fixed_maps = extract(moving), extract(fixed)
     moving, fixed = _shrink(moving, "moving_normalized"), _shrink(fixed, "fixed_normalized")
-    sample = DisplacedSampling3D(detached=True, name="half_warped", **_FULL)
+    sample = DisplacedSampling3D(True, margin, name="half_warped", **_FULL)
     correlate = LocalCorrelation3D(1, name="half_correlation", **_FULL)
     best = ExpectedShift(1, name="half_shift", **_FULL)
     suggest = MatchingStep3D(_COMPARED, _TEXTURE, name="half_step", **_FULL)
@@ -99,8 +104,8 @@ def _half_updates(moving, fixed, shift, sizes):
     return shifts
 
 
-def _full_updates(moving, fixed, shift, sizes):
-    sample = DisplacedSampling3D(detached=True, name="full_warped", **_FULL)
+def _full_updates(moving, fixed, shift, sizes, margin):
+    sample = DisplacedSampling3D(True, margin, name="full_warped", **_FULL)
     suggest = MatchingStep3D(_COMPARED, _TEXTURE, name="full_step", **_FULL)
     update = _updater("full", sizes.full, (1, 1))
     shifts = []

@@ -52,6 +52,8 @@ class FineMatching:
         half_updates: how often the displacement is corrected there.
         full: filters of the level at the full resolution.
         full_updates: how often the displacement is corrected there.
+        margin: voxels around the fixed image where nothing is corrected, and within which the
+            displacement fades out; an even number.
     """
 
     coarse: Matching
@@ -59,6 +61,7 @@ class FineMatching:
     half_updates: int
     full: int
     full_updates: int
+    margin: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Preset:
         shape: size in voxels that it is trained at, at most.
         margin: voxels by which its grid reaches beyond the fixed image on every side. What the
             integration anchors then lies outside the image.
-        voxels: of its grid at most, where it takes an image's whole extent; None for no limit.
+        voxels: of its grid without the margin at most, where it takes an image's whole extent; None
+            for no limit.
         alpha: weight of the affine term of the loss.
         beta: weight of the spatial gradients' term.
         gamma: weight of the folding term.
@@ -115,6 +119,8 @@ class Preset:
     lr_patience: int
     stop_patience: int
 
+
+_SMALLEST = 2  # voxels along an axis of a volume that is sampled
 
 PRESETS = {
     # The paper's acquisition is 2.5 mm slices of 2.14 × 2.14 mm, scaled by 2/3 (paper 2.4).
@@ -210,6 +216,7 @@ PRESETS = {
             half_updates=3,
             full=12,
             full_updates=2,
+            margin=8,
         ),
         spacing=(2.5, 2.5, 2.5),
         shape=(96, 176, 176),
@@ -237,3 +244,13 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset: one of {', '.join(PRESETS)} is needed, not {name!r}.")
     return PRESETS[name]
+
+
+def least_size(preset: str) -> int:
+    """How many voxels each axis needs, so that something is left within the network's margin.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    network = find_preset(preset).network
+    return 2 * network.margin + _SMALLEST if isinstance(network, FineMatching) else 1

@@ -139,11 +139,18 @@ class TrainingSettings:
 
     def _check(self):
         from tf_lungreg.losses import find_similarity
+        from tf_lungreg.models.presets import least_size
         from tf_lungreg.models.registration import check_recompute
         from tf_lungreg.ops import check_anchor
 
         find_similarity(self.similarity)
         check_anchor(self.anchor)
+        least = least_size(str(self.preset))
+        if min(self.shape or ()) < least:
+            raise InputError(
+                f"shape: at least {least} voxels along each axis are needed by the preset "
+                f"{self.preset}, not {self.shape}."
+            )
         if not (self.affine or self.deformable):
             raise InputError("--no-affine and --no-deformable leave no transform to learn.")
         if self.recompute:
