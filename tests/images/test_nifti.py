@@ -173,6 +173,19 @@ def test_an_analyze_image_is_refused(tmp_path):
                 load(tmp_path / name)
 
 
+def test_a_file_of_another_kind_in_nifti_s_name(tmp_path):
+    scalars = nib.cifti2.ScalarAxis(["a"])
+    surface = nib.cifti2.BrainModelAxis.from_mask(np.ones(9), name="cortex_left")
+    nib.save(nib.Cifti2Image(np.zeros((1, 9)), (scalars, surface)), tmp_path / "a.dscalar.nii")
+    with pytest.raises(InputError, match="a.dscalar.nii: .*Cifti2Image; NIfTI is needed"):
+        read_frame(tmp_path / "a.dscalar.nii")
+
+
+def test_an_image_of_nibabel_without_affine():
+    with pytest.raises(InputError, match="^in memory: the image has no affine"):
+        Image.from_nibabel(nib.Nifti1Image(np.zeros(SHAPE), None), "in memory")
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_a_pair_of_nifti(tmp_path, no_warnings, ending):
     data = np.random.default_rng(0).normal(100, 30, SHAPE).astype(np.float32)

@@ -530,6 +530,11 @@ def test_replacing_leaves_nothing_when_it_fails(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_function_of_data_needs_a_frame():
+    with pytest.raises(InputError, match="^later: a frame is needed"):
+        Image(voxels, np.eye(4), "later")
+
+
 def test_volumes_compare_by_identity():
     volume = Image(voxels(), Frame(SHAPE, oblique_affine()), "a")
     assert volume == volume and volume != Image(volume.data, volume.frame, "a")

@@ -11,7 +11,7 @@ import math
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,11 @@ import numpy as np
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images import gdcm, geometry
 from tf_lungreg.images.itk import quiet
@@ -38,7 +41,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _FIRST_TAGS = {bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 16)}  # without preamble
 _INVERTED = "MONOCHROME1"  # shown with dark and bright exchanged; the values are as stored
-_MULTI_FRAME_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
+_MULTI_FRAME_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7.3")
 
 # What describes the pixels alone: how they are stored, not what they mean or where they lie.
 _PIXEL_MODULE = {
@@ -52,9 +55,9 @@ _PIXEL_MODULE = {
 class _Slice:
     """A frame of a file: where it lies, LPS mm, and ``value = slope * stored + intercept``."""
 
-    position: np.ndarray
-    directions: np.ndarray  # (2, 3), of rising column and of rising row
-    spacing: np.ndarray  # (2,), between columns and between rows
+    position: Array
+    directions: Array  # (2, 3), of rising column and of rising row
+    spacing: Array  # (2,), between columns and between rows
     slope: float
     intercept: float
 
@@ -117,7 +120,7 @@ def open_dicom(path: Path) -> Source:
     shape = checked_shape(path, (*files[0].size, len(slices)), None)
     affine, order = _stack(path, slices)
 
-    def read(exact: bool) -> np.ndarray:
+    def read(exact: bool) -> Array:
         return _read_pixels(files, shape, order, np.float64 if exact else np.float32)
 
     return Source(shape, affine, read)
@@ -287,7 +290,7 @@ def _slice(
 
 def _numbers(
     path: Path, dataset: Dataset, name: str, count: int, default: float | None = None
-) -> np.ndarray:
+) -> Array:
     """The finite numbers of an element, (count,)."""
     value = dataset.get(name)
     if value is None and default is not None:
@@ -343,12 +346,12 @@ def _check_elements(dataset: Dataset, size: int) -> None:
 def _transfer_syntax(path: Path) -> str | None:
     """How the file is encoded; None of files without preamble, which are never compressed."""
     try:
-        return pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
-    except pydicom.errors.InvalidDicomError:
+        return read_file_meta_info(path).get("TransferSyntaxUID")
+    except InvalidDicomError:
         return None
 
 
-def _stack(path: Path, slices: list[_Slice]) -> tuple[np.ndarray, np.ndarray]:
+def _stack(path: Path, slices: list[_Slice]) -> tuple[Array, Array]:
     """The affine (4, 4), voxel to RAS mm, of an even stack, and the order of the slices in it."""
     first = slices[0]
     _check_alike(path, "ImageOrientationPatient", (s.directions for s in slices), _SAME_DIRECTION)
@@ -382,7 +385,7 @@ def _stack(path: Path, slices: list[_Slice]) -> tuple[np.ndarray, np.ndarray]:
     return affine, order
 
 
-def _check_alike(path: Path, name: str, values: Iterable[np.ndarray], tolerance: float) -> None:
+def _check_alike(path: Path, name: str, values: Iterable[Array], tolerance: float) -> None:
     values = np.array(list(values))
     if np.abs(values - values[0]).max() > tolerance:
         raise InputError(
@@ -391,7 +394,7 @@ def _check_alike(path: Path, name: str, values: Iterable[np.ndarray], tolerance:
         )
 
 
-def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> np.ndarray:
+def _read_pixels(files: list[_File], shape: tuple[int, ...], order: Array, dtype: type) -> Array:
     """All slices in the order of the stack, (columns, rows, slices) of a floating type."""
     out = np.empty(shape[::-1], dtype)
     places = iter(np.argsort(order))  # where in the stack each slice belongs
@@ -405,7 +408,7 @@ def _read_pixels(files: list[_File], shape, order: np.ndarray, dtype: type) -> n
 
 
 @contextlib.contextmanager
-def _decoder(files: list[_File]) -> Iterator[Callable[[Path], np.ndarray]]:
+def _decoder(files: list[_File]) -> Generator[Callable[[Path], Array]]:
     """What decodes the files; compressed pixels in another process, which may die of them."""
     if any(map(_is_compressed, files)):
         with gdcm.Decoder() as decoder:
@@ -415,7 +418,7 @@ def _decoder(files: list[_File]) -> Iterator[Callable[[Path], np.ndarray]]:
             yield gdcm.decode
 
 
-def _decode(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+def _decode(file: _File, decode: Callable[[Path], Array]) -> Array:
     """The values of a file, rescaled if it is of one slice."""
     try:
         return (_decode_slice if file.by_gdcm else _decode_frames)(file, decode)
@@ -426,7 +429,7 @@ def _decode(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
         ) from error
 
 
-def _decode_slice(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+def _decode_slice(file: _File, decode: Callable[[Path], Array]) -> Array:
     """The values of a file that is one slice, rescaled by GDCM."""
     if _is_compressed(file):
         _check_fragments(file.path, pydicom.dcmread(file.path, force=True))
@@ -451,7 +454,7 @@ def _check_fragments(path: Path, dataset: Dataset) -> None:
         )
 
 
-def _decode_frames(file: _File, decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+def _decode_frames(file: _File, decode: Callable[[Path], Array]) -> Array:
     """The stored values, without the rescaling of the first frame and not inverted for display.
 
     GDCM cannot be told not to, so it gets a copy of the file with nothing but pixels.

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
+from tf_lungreg.arrays import Array
 
-def decode(path: str | os.PathLike) -> np.ndarray:
+
+def decode(path: str | os.PathLike[str]) -> Array:
     """The pixels of a file, rescaled, (slices, rows, columns).
 
     Raises:
@@ -47,16 +48,18 @@ class Decoder:
         self._process.kill()
         self._process.communicate()
 
-    def decode(self, path: str | os.PathLike) -> np.ndarray:
+    def decode(self, path: str | os.PathLike[str]) -> Array:
         """As the function of this name.
 
         Raises:
             RuntimeError: the pixels cannot be decoded, or the process died of them.
         """
+        questions, answers = self._process.stdin, self._process.stdout
+        assert questions is not None and answers is not None  # both are pipes
         try:
-            self._process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
-            self._process.stdin.flush()
-            answer = pickle.load(self._process.stdout)
+            questions.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+            questions.flush()
+            answer = pickle.load(answers)
         except (OSError, EOFError) as error:
             raise RuntimeError("the decoder died") from error
         if answer is None:

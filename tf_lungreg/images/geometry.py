@@ -8,12 +8,15 @@ RAS millimetres; LPS appears only in :func:`ras_to_lps`, for ITK files.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsInt
 
 import numpy as np
 from nibabel import orientations
+from numpy.typing import ArrayLike
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 
 AXIS_CODES = ("P", "I", "L")
@@ -37,30 +40,31 @@ class Frame:
     """
 
     shape: tuple[int, int, int]
-    affine: np.ndarray
+    affine: Array
 
-    def __post_init__(self):
-        """Makes the shape a tuple of integers and the affine an array of its own."""
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        object.__setattr__(self, "affine", np.array(self.affine, dtype=np.float64))
+    def __init__(self, shape: Iterable[SupportsInt], affine: ArrayLike):
+        """Takes three whole numbers of any type, and makes the affine an array of its own."""
+        d, h, w = (int(n) for n in shape)
+        object.__setattr__(self, "shape", (d, h, w))
+        object.__setattr__(self, "affine", np.array(affine, dtype=np.float64))
 
     @property
-    def spacing(self) -> np.ndarray:
+    def spacing(self) -> Array:
         """Voxel size in mm along each array axis, shape (3,)."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
     @property
-    def center(self) -> np.ndarray:
+    def center(self) -> Array:
         """World position of the volume's centre, RAS mm, shape (3,)."""
         return apply_affine(self.affine, (np.array(self.shape) - 1) / 2)
 
     @property
-    def corners(self) -> np.ndarray:
+    def corners(self) -> Array:
         """The outer corners of the outermost voxels, RAS mm, shape (8, 3)."""
         ends = itertools.product(*((-0.5, n - 0.5) for n in self.shape))
         return apply_affine(self.affine, np.array(list(ends)))
 
-    def voxel_to(self, other: Frame) -> np.ndarray:
+    def voxel_to(self, other: Frame) -> Array:
         """The (4, 4) matrix from this frame's voxel coordinates to ``other``'s."""
         return np.linalg.solve(other.affine, self.affine)
 
@@ -95,7 +99,7 @@ class Frame:
         return Frame(tuple(shape), self.affine @ turn)
 
 
-def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def apply_affine(matrix: Array, points: Array) -> Array:
     """Applies a (4, 4) matrix to points of shape (..., 3).
 
     Example:
@@ -107,7 +111,7 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def within(position: np.ndarray, length: float | np.ndarray) -> np.ndarray:
+def within(position: Array, length: float | Array) -> Array:
     """Whether positions along an axis lie within a volume: the one rule for its border.
 
     A volume ends half a voxel beyond the centres of its outermost voxels, as in SimpleITK. Where a
@@ -125,7 +129,7 @@ def within(position: np.ndarray, length: float | np.ndarray) -> np.ndarray:
     return (nudged >= -0.5) & (nudged < length - 0.5)
 
 
-def rotation(degrees: np.ndarray | Sequence[float]) -> np.ndarray:
+def rotation(degrees: Array | Sequence[float]) -> Array:
     """The rotation about the first axis, then the second, then the third: (3, 3).
 
     Args:
@@ -141,7 +145,7 @@ def rotation(degrees: np.ndarray | Sequence[float]) -> np.ndarray:
     return matrix
 
 
-def ras_to_lps(points: np.ndarray) -> np.ndarray:
+def ras_to_lps(points: Array) -> Array:
     """Turns points or vectors of shape (..., 3) from RAS to LPS, or from LPS to RAS.
 
     Example:
@@ -151,7 +155,7 @@ def ras_to_lps(points: np.ndarray) -> np.ndarray:
     return np.asarray(points) * np.array([-1.0, -1.0, 1.0])
 
 
-def check_affine(affine: np.ndarray, name: str) -> None:
+def check_affine(affine: Array, name: str) -> None:
     """Refuses a header affine that is no rotation (or reflection) with a positive voxel size.
 
     Args:
@@ -181,7 +185,7 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         )
 
 
-def to_axis_codes(affine: np.ndarray, codes: tuple[str, str, str] = AXIS_CODES) -> np.ndarray:
+def to_axis_codes(affine: Array, codes: tuple[str, str, str] = AXIS_CODES) -> Array:
     """The nibabel orientation, (3, 2), that brings a file's array closest to the axis codes.
 
     Args:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel import orientations
+from nibabel.spatialimages import SpatialImage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import AXIS_CODES, Frame, check_affine, to_axis_codes
@@ -30,12 +32,13 @@ class Image:
     Args:
         data: (D, H, W): numbers, or bool for a mask; or a function that returns them, which is
             called when they are first asked for.
-        frame: the voxel grid; or (4, 4), the affine from voxel coordinates to RAS mm.
+        frame: the voxel grid; or, of data that are an array, (4, 4), the affine from voxel
+            coordinates to RAS mm.
         name: the file, or whatever else tells the image apart in messages.
 
     Raises:
-        InputError: the data are no numbers on the frame's grid, or the affine is singular or
-            sheared.
+        InputError: the data are no numbers on the frame's grid, the affine is singular or sheared,
+            or it is given with a function, which does not tell the shape.
 
     Example:
         >>> image = Image(np.zeros((20, 30, 40)), np.diag([1.5, 1.5, 3.0, 1.0]), "zeros")
@@ -45,12 +48,14 @@ class Image:
 
     def __init__(
         self,
-        data: np.ndarray | Callable[[], np.ndarray],
-        frame: Frame | np.ndarray,
-        name: str | os.PathLike = "array",
+        data: Array | Callable[[], Array],
+        frame: Frame | Array,
+        name: str | os.PathLike[str] = "array",
     ):
         self.name = os.fspath(name)
         if callable(data):
+            if not isinstance(frame, Frame):
+                raise InputError(f"{self.name}: a frame is needed where a function gives the data.")
             self._read = data
         else:
             voxels = _checked_voxels(np.asarray(data), self.name)
@@ -64,12 +69,12 @@ class Image:
         self.frame: Frame = frame
 
     @cached_property
-    def data(self) -> np.ndarray:
+    def data(self) -> Array:
         """The voxels, (D, H, W)."""
         return self._read()
 
     @property
-    def affine(self) -> np.ndarray:
+    def affine(self) -> Array:
         """(4, 4), from voxel coordinates to RAS mm."""
         return self.frame.affine
 
@@ -79,7 +84,7 @@ class Image:
         return self.frame.shape
 
     @property
-    def spacing(self) -> np.ndarray:
+    def spacing(self) -> Array:
         """Voxel size in mm along each axis, (3,)."""
         return self.frame.spacing
 
@@ -90,7 +95,7 @@ class Image:
     @classmethod
     def read(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         axis_codes: tuple[str, str, str] | None = None,
         exact: bool = False,
         nifti_frame: str = "sform",
@@ -121,9 +126,7 @@ class Image:
         return _from_source(source, os.fspath(path), axis_codes, exact)
 
     @classmethod
-    def from_nibabel(
-        cls, image: nib.spatialimages.SpatialImage, name: str = "nibabel image"
-    ) -> Image:
+    def from_nibabel(cls, image: SpatialImage, name: str = "nibabel image") -> Image:
         """An image of nibabel; the same voxels in the same place as its file would give.
 
         Args:
@@ -161,7 +164,7 @@ class Image:
         if orientations.aff2axcodes(self.affine) == tuple(axis_codes):
             return self
 
-        def turned() -> np.ndarray:
+        def turned() -> Array:
             orientation = to_axis_codes(self.affine, axis_codes)
             return np.ascontiguousarray(orientations.apply_orientation(self.data, orientation))
 
@@ -181,7 +184,7 @@ class Image:
         image.SetDirection(grid["direction"])
         return image
 
-    def save(self, path: str | os.PathLike, overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Writes a NIfTI file, whole or not at all.
 
         Args:
@@ -201,11 +204,11 @@ class Image:
 
 
 # Ways in which an image can be given; SimpleITK's and nibabel's are converted.
-AnyImage = Union[str, "os.PathLike[str]", Image, nib.spatialimages.SpatialImage, sitk.Image]
+AnyImage = Union[str, "os.PathLike[str]", Image, SpatialImage, sitk.Image]
 
 
 def read_mask(
-    path: str | os.PathLike, like: Image | None = None, nifti_frame: str = "sform"
+    path: str | os.PathLike[str], like: Image | None = None, nifti_frame: str = "sform"
 ) -> Image:
     """Reads a mask as bool: inside is where the value is above 0.5.
 
@@ -266,7 +269,7 @@ def as_image(image: AnyImage, role: str, nifti_frame: str = "sform") -> Image:
         return image
     if isinstance(image, (str, os.PathLike)):
         return Image.read(image, nifti_frame=nifti_frame)
-    if isinstance(image, nib.spatialimages.SpatialImage):
+    if isinstance(image, SpatialImage):
         return Image.from_nibabel(image, role)
     if isinstance(image, sitk.Image):
         return Image.from_sitk(image, role)
@@ -284,7 +287,7 @@ def _from_source(
 ) -> Image:
     frame = Frame(source.shape, source.affine)
 
-    def read() -> np.ndarray:
+    def read() -> Array:
         with damage_as_error(name), np.errstate(all="ignore"):
             data = source.read(exact).reshape(source.shape)
             if axis_codes is not None:
@@ -297,7 +300,7 @@ def _from_source(
     return Image(read, frame if axis_codes is None else frame.reoriented(axis_codes), name)
 
 
-def check_finite(data: np.ndarray, name: str) -> None:
+def check_finite(data: Array, name: str) -> None:
     """Refuses voxels that are no numbers.
 
     Args:
@@ -314,7 +317,7 @@ def check_finite(data: np.ndarray, name: str) -> None:
         )
 
 
-def _checked_voxels(data: np.ndarray, name: str) -> np.ndarray:
+def _checked_voxels(data: Array, name: str) -> Array:
     """Refuses what is no array of numbers with three axes."""
     if data.ndim != 3 or data.dtype.kind not in "biuf":
         raise InputError(
@@ -324,7 +327,7 @@ def _checked_voxels(data: np.ndarray, name: str) -> np.ndarray:
     return data
 
 
-def _checked_affine(affine: np.ndarray, name: str) -> np.ndarray:
+def _checked_affine(affine: Array, name: str) -> Array:
     affine = np.asarray(affine, dtype=np.float64)
     if affine.shape != (4, 4):
         raise InputError(f"{name}: an affine of shape {affine.shape}; (4, 4) is needed.")
@@ -332,6 +335,6 @@ def _checked_affine(affine: np.ndarray, name: str) -> np.ndarray:
     return affine
 
 
-def _native(dtype: np.dtype) -> np.dtype:
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type in this machine's byte order, of at most 64 bits."""
     return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, ras_to_lps
 from tf_lungreg.images.itk_headers import check_meta_header, check_nrrd_header
@@ -47,7 +48,7 @@ def open_itk(path: Path) -> Source:
     needed = math.prod(shape) * int(pixel.split("-bit")[0]) // 8
     check_size(path, needed, voxels.ratio * voxels.path.stat().st_size)
 
-    def read(exact: bool) -> np.ndarray:
+    def read(exact: bool) -> Array:
         voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
@@ -84,7 +85,7 @@ def itk_grid(frame: Frame) -> dict[str, tuple[float, ...]]:
     }
 
 
-def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+def _affine(image: sitk.Image | sitk.ImageFileReader) -> Array:
     """(4, 4) from voxel coordinates x, y, z to RAS mm."""
     axes = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)[:3, :3]
     affine = np.eye(4)
@@ -93,7 +94,7 @@ def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     return affine
 
 
-def _array(image: sitk.Image) -> np.ndarray:
+def _array(image: sitk.Image) -> Array:
     """The voxels in the order x, y, z; SimpleITK's arrays are in the order z, y, x."""
     return sitk.GetArrayFromImage(image).T
 
@@ -104,7 +105,7 @@ def _kind(pixel: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _damage_as_error(path: Path) -> Iterator[None]:
+def _damage_as_error(path: Path) -> Generator[None]:
     """ITK's messages quote the header, which may be of a file that the user must not see."""
     try:
         with quiet():
@@ -116,7 +117,7 @@ def _damage_as_error(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Keeps ITK from printing what the readers check and say in one line themselves."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

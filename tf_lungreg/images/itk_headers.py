@@ -28,8 +28,11 @@ _NRRD_RATIOS = {
     **dict.fromkeys(("txt", "text", "ascii"), _TEXT_RATIO),
     **dict.fromkeys(("gz", "gzip"), DEFLATE_LIMIT),
 }
-_NRRD_SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior")
-_NRRD_SPACES += ("ras", "las", "lps", *(f"{name}-time" for name in _NRRD_SPACES))
+_NRRD_DIRECTIONS = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior")
+_NRRD_SPACES = (
+    *(*_NRRD_DIRECTIONS, "ras", "las", "lps"),
+    *(f"{name}-time" for name in _NRRD_DIRECTIONS),
+)
 
 
 @dataclass(frozen=True)

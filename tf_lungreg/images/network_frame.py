@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import DIRECTIONS, Frame
 
@@ -59,16 +60,22 @@ def network_frame(
     least = multiple * math.ceil((2 + 2 * margin) / multiple) - 2 * margin
     if voxels is not None and voxels < least**3:
         raise InputError(f"voxels: {voxels} are too few for a grid with its margin.")
-    if shape is None:
-        shape = _shape_over(fixed, spacing, multiple, margin)
-        while voxels is not None and math.prod(n - 2 * margin for n in shape) > voxels:
-            spacing = tuple(_GROWTH * step for step in spacing)
-            shape = _shape_over(fixed, spacing, multiple, margin)
+    size = _shape_over(fixed, spacing, multiple, margin) if shape is None else shape
+    while shape is None and voxels is not None and _inner(size, margin) > voxels:
+        spacing = (_GROWTH * spacing[0], _GROWTH * spacing[1], _GROWTH * spacing[2])
+        size = _shape_over(fixed, spacing, multiple, margin)
     origin = moving.center if init == "center" else fixed.center
-    return _centred_frame(shape, spacing, fixed.center), _centred_frame(shape, spacing, origin)
+    return _centred_frame(size, spacing, fixed.center), _centred_frame(size, spacing, origin)
 
 
-def _shape_over(frame: Frame, spacing, multiple: int, margin: int) -> tuple[int, int, int]:
+def _inner(shape: tuple[int, ...], margin: int) -> int:
+    """How many voxels lie within the margin."""
+    return math.prod(n - 2 * margin for n in shape)
+
+
+def _shape_over(
+    frame: Frame, spacing: tuple[float, float, float], multiple: int, margin: int
+) -> tuple[int, ...]:
     """Size in voxels of a grid that holds an image and a margin around it."""
     return tuple(
         multiple * math.ceil((max(length / step, 2) + 2 * margin) / multiple - 1e-6)
@@ -76,13 +83,15 @@ def _shape_over(frame: Frame, spacing, multiple: int, margin: int) -> tuple[int,
     )
 
 
-def _world_extent(frame: Frame) -> np.ndarray:
+def _world_extent(frame: Frame) -> Array:
     """Size in mm, along D, H, W, of the box parallel to the world's axes that holds the image."""
     edges = np.abs(frame.affine[:3, :3]) * np.array(frame.shape)  # world axis × array axis
     return np.abs(DIRECTIONS).T @ edges.sum(axis=1)
 
 
-def _centred_frame(shape, spacing, center) -> Frame:
+def _centred_frame(
+    shape: tuple[int, ...], spacing: tuple[float, float, float], center: Array
+) -> Frame:
     affine = np.eye(4)
     affine[:3, :3] = DIRECTIONS * np.asarray(spacing, dtype=np.float64)
     affine[:3, 3] = center - affine[:3, :3] @ ((np.array(shape) - 1) / 2)

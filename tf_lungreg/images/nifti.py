@@ -8,15 +8,25 @@ import io
 import math
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import FileBasedImage
+from nibabel.fileholders import FileHolder
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.source import DEFLATE_LIMIT, Source, check_size, checked_shape
+
+if TYPE_CHECKING:  # there is no such module to import
+    from _typeshed import ReadableBuffer
 
 NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 NIFTI_FRAMES = ("sform", "qform")
@@ -43,12 +53,14 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
     with _silent():
         image = nib.load(path)
     _refuse_analyze(image, path)
+    if not isinstance(image, nib.Nifti1Pair):
+        raise InputError(f"{path}: nibabel reads it as {type(image).__name__}; NIfTI is needed.")
     shape = checked_shape(path, image.shape, _kind(image))
-    files = {role: Path(holder.filename) for role, holder in image.file_map.items()}
+    files = {role: _file_of(holder) for role, holder in image.file_map.items()}
     check_voxels(path, image)
     _check_place(path, image, files.get("header", files["image"]), frame)
 
-    def read(exact: bool) -> np.ndarray:
+    def read(exact: bool) -> Array:
         with contextlib.ExitStack() as stack, _silent():
             streams = {role: stack.enter_context(_open_file(f)) for role, f in files.items()}
             # Not mapped: the array must outlive the file.
@@ -61,9 +73,7 @@ def open_nifti(path: Path, frame: str = "sform") -> Source:
     return Source(shape, nifti_affine(image, path, frame), read)
 
 
-def source_of_nibabel(
-    image: nib.spatialimages.SpatialImage, name: str, frame: str = "sform"
-) -> Source:
+def source_of_nibabel(image: SpatialImage, name: str, frame: str = "sform") -> Source:
     """An image of nibabel as a source.
 
     Args:
@@ -72,18 +82,20 @@ def source_of_nibabel(
         frame: see :func:`nifti_affine`.
 
     Raises:
-        InputError: an Analyze image, or no scalar 3D image.
+        InputError: an Analyze image, no scalar 3D image, or no affine.
     """
     _refuse_analyze(image, name)
     shape = checked_shape(name, image.shape, _kind(image))
     affine = image.affine
+    if affine is None:
+        raise InputError(f"{name}: the image has no affine, which says where its voxels lie.")
     if isinstance(image, nib.Nifti1Pair):
         affine = nifti_affine(image, name, frame)
         _warn_without_place(image, name)
     return Source(shape, affine, lambda exact: _voxels(image, exact))
 
 
-def nifti_image(data: np.ndarray, frame: Frame) -> nib.Nifti1Image:
+def nifti_image(data: Array, frame: Frame) -> nib.Nifti1Image:
     """An image with the frame as sform and qform, in mm.
 
     Args:
@@ -98,7 +110,7 @@ def nifti_image(data: np.ndarray, frame: Frame) -> nib.Nifti1Image:
     return image
 
 
-def _refuse_analyze(image: nib.spatialimages.SpatialImage, name: str | Path) -> None:
+def _refuse_analyze(image: FileBasedImage, name: str | Path) -> None:
     if isinstance(image, nib.AnalyzeImage) and not isinstance(image, nib.Nifti1Pair):
         raise InputError(
             f"{name}: an Analyze image, whose header does not say which way its axes point; "
@@ -106,15 +118,15 @@ def _refuse_analyze(image: nib.spatialimages.SpatialImage, name: str | Path) -> 
         )
 
 
-def _kind(image: nib.spatialimages.SpatialImage) -> str | None:
+def _kind(image: SpatialImage) -> str | None:
     """What the voxels are, if they are no numbers."""
     return {"c": "complex", "V": "RGB"}.get(image.get_data_dtype().kind)
 
 
-def _voxels(image: nib.spatialimages.SpatialImage, exact: bool) -> np.ndarray:
+def _voxels(image: SpatialImage, exact: bool) -> Array:
     """The voxels; float32 if they are rescaled and need not be exact."""
     stored = image.dataobj
-    scaled = nib.is_proxy(stored) and (stored.slope, stored.inter) != (1, 0)
+    scaled = isinstance(stored, ArrayProxy) and (stored.slope, stored.inter) != (1, 0)
     if scaled and not exact:
         return image.get_fdata(dtype=np.float32, caching="unchanged")
     return np.asanyarray(stored)
@@ -130,12 +142,17 @@ def check_voxels(path: Path, image: nib.Nifti1Pair) -> None:
     Raises:
         InputError: the file is too small.
     """
-    file = Path(image.file_map["image"].filename)
-    needed = math.prod(image.shape) * image.get_data_dtype().itemsize
+    file = _file_of(image.file_map["image"])
+    needed = math.prod(image.shape) * np.dtype(image.get_data_dtype()).itemsize
     check_size(path, needed, (DEFLATE_LIMIT if _is_gzip(file) else 1) * file.stat().st_size)
 
 
-def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") -> np.ndarray:
+def _file_of(holder: FileHolder) -> Path:
+    assert holder.filename is not None  # the image was read from it
+    return Path(holder.filename)
+
+
+def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") -> Array:
     """The place of an image, (4, 4) from voxels to RAS mm, in the units that its header states.
 
     Warns where sform and qform differ: nibabel takes the sform, as this package does by default;
@@ -147,15 +164,15 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
         frame: which of the two counts where the header has both, ``"sform"`` or ``"qform"``.
     """
     header = image.header
-    unit = _UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+    unit = _UNITS.get(_code(header, "xyzt_units") & 7, 1.0)
     scale = np.diag([unit, unit, unit, 1.0])
-    if header["sform_code"] <= 0 or header["qform_code"] <= 0:
+    if _code(header, "sform_code") <= 0 or _code(header, "qform_code") <= 0:
         return scale @ image.affine
     forms = {"sform": scale @ header.get_sform(), "qform": scale @ _qform(header)}
     places = [Frame(image.shape[:3], form) for form in forms.values()]
     distance = np.linalg.norm(places[0].corners - places[1].corners, axis=1).max()
     if not distance <= _FRAME_TOLERANCE * places[0].spacing.min():
-        of_itk = "sform" if header["sform_code"] == 1 else "qform"
+        of_itk = "sform" if _code(header, "sform_code") == 1 else "qform"
         warnings.warn(
             f"{name}: the header's sform and qform differ, by {distance:.3g} mm at the image's "
             f"corners. The {frame} is used here (--nifti-frame); ITK and ANTs use the {of_itk}.",
@@ -164,19 +181,23 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
     return forms[frame]
 
 
-def _qform(header: nib.Nifti1Header) -> np.ndarray:
+def _code(header: nib.Nifti1Header, name: str) -> int:
+    """A whole number of the header."""
+    return np.asarray(header[name], int).item()
+
+
+def _qform(header: nib.Nifti1Header) -> Array:
     """The qform's matrix; NaN where its quaternion is none."""
     try:
-        return header.get_qform()
-    except (ValueError, nib.spatialimages.HeaderDataError):
+        return np.asarray(header.get_qform())
+    except (ValueError, HeaderDataError):
         return np.full((4, 4), np.nan)
 
 
 def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: str) -> None:
     """Refuses a header without voxel sizes, and warns of one without orientation."""
     header = image.header
-    by_sform = header["sform_code"] > 0 and (frame == "sform" or header["qform_code"] <= 0)
-    if by_sform:
+    if _code(header, "sform_code") > 0 and (frame == "sform" or _code(header, "qform_code") <= 0):
         return
     with _open_file(header_file) as stream, _silent():  # on loading nibabel puts 1 for 0
         stored = type(header).from_fileobj(stream, check=False)
@@ -188,7 +209,7 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
 
 
 def _warn_without_place(image: nib.Nifti1Pair, name: str | Path) -> None:
-    if max(image.header["sform_code"], image.header["qform_code"]) <= 0:
+    if max(_code(image.header, "sform_code"), _code(image.header, "qform_code")) <= 0:
         warnings.warn(
             f"{name}: the header has no orientation (sform and qform codes are 0); "
             f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",
@@ -197,12 +218,12 @@ def _warn_without_place(image: nib.Nifti1Pair, name: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def _silent() -> Generator[None]:
     """Keeps nibabel from logging what it finds in headers: what matters of it is said here.
 
     Without its handlers, as nibabel's own suppressor leaves it, a logger prints all the same.
     """
-    logger = nib.imageglobals.logger
+    logger = imageglobals.logger
     disabled, logger.disabled = logger.disabled, True
     try:
         yield
@@ -214,7 +235,7 @@ def _is_gzip(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _open_file(path: Path):
+def _open_file(path: Path) -> io.BufferedIOBase:
     return gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
 
 
@@ -231,7 +252,7 @@ def write_nifti(path: Path, image: nib.Nifti1Image) -> None:
     if not path.name.lower().endswith(".gz"):
         nib.save(image, path)
         return
-    floats = image.get_data_dtype().kind == "f"
+    floats = np.dtype(image.get_data_dtype()).kind == "f"
     with path.open("wb") as file, _Gzip(file, zlib.Z_RLE if floats else 0) as stream:
         image.to_stream(stream)
 
@@ -239,12 +260,12 @@ def write_nifti(path: Path, image: nib.Nifti1Image) -> None:
 class _Gzip(io.RawIOBase):
     """What is written to it goes to a file as gzip; level 1, as nibabel's."""
 
-    def __init__(self, file, strategy: int):
+    def __init__(self, file: IO[bytes], strategy: int):
         super().__init__()
         self._file, self._position = file, 0
         self._compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP, zlib.DEF_MEM_LEVEL, strategy)
 
-    def write(self, data) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         self._file.write(self._compressor.compress(data))
         size = memoryview(data).nbytes
         self._position += size
@@ -253,7 +274,7 @@ class _Gzip(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def seek(self, offset, whence=io.SEEK_SET) -> int:
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Nowhere but where it is: nibabel asks before it writes."""
         if (offset, whence) != (self._position, io.SEEK_SET):
             raise io.UnsupportedOperation("seek")

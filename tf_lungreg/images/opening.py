@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def open_source(path: Path, nifti_frame: str) -> Source:
 
 
 @contextmanager
-def damage_as_error(path: str | os.PathLike) -> Iterator[None]:
+def damage_as_error(path: str | os.PathLike[str]) -> Generator[None]:
     """Turns whatever a reader raises on a damaged file into one line that names the file.
 
     Args:
@@ -72,7 +72,7 @@ def damage_as_error(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
-def check_image_name(path: str | os.PathLike) -> None:
+def check_image_name(path: str | os.PathLike[str]) -> None:
     """Refuses a name under which no image is written.
 
     Raises:
@@ -82,7 +82,7 @@ def check_image_name(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: images are written as NIfTI; end the name in .nii or .nii.gz.")
 
 
-def stem(path: str | os.PathLike) -> str:
+def stem(path: str | os.PathLike[str]) -> str:
     """The name of an image's file or folder without its ending, ``.nii.gz`` being one.
 
     Example:

@@ -11,6 +11,7 @@ from typing import Union
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import NUDGE, Frame, within
 from tf_lungreg.images.image import Image
@@ -23,18 +24,16 @@ PAPER_WINDOW = (0.0, 1300.0)
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 
 
-def is_hounsfield(data: np.ndarray) -> bool:
+def is_hounsfield(data: Array) -> bool:
     """Whether the data look like CT: at least 1 % of the voxels are below -200.
 
     Air and lung tissue are, in Hounsfield units, and so are the values that scanners pad with;
     MRI is not negative, or within some ten units of zero after normalisation.
     """
-    return np.count_nonzero(data < -200) >= 0.01 * data.size
+    return bool(np.count_nonzero(data < -200) >= 0.01 * data.size)
 
 
-def window_limits(
-    data: np.ndarray, window: Window = "auto", name: str = "image"
-) -> tuple[float, float]:
+def window_limits(data: Array, window: Window = "auto", name: str = "image") -> tuple[float, float]:
     """The intensities that become 0 and 1.
 
     Args:
@@ -64,7 +63,7 @@ def window_limits(
     return low, high
 
 
-def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def apply_window(data: Array, limits: tuple[float, float]) -> Array:
     """Maps [low, high] linearly to [0, 1] and clips; float32 of the same shape.
 
     Args:
@@ -77,9 +76,7 @@ def apply_window(data: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return np.clip(out, 0, 1, out=out)
 
 
-def resample(
-    volume: Image, frame: Frame, order: int = 3, outside: str | float = "border"
-) -> np.ndarray:
+def resample(volume: Image, frame: Frame, order: int = 3, outside: str | float = "border") -> Array:
     """Samples an image at the voxels of another grid, at the same world positions.
 
     Before shrinking, the image is smoothed along each of its axes, so that a voxel of the target
@@ -120,7 +117,7 @@ def resample(
     return out
 
 
-def to_network(volume: Image, frame: Frame, window: Window = "auto") -> np.ndarray:
+def to_network(volume: Image, frame: Frame, window: Window = "auto") -> Array:
     """The image that the network sees: windowed by its own intensities, resampled, in [0, 1].
 
     Args:
@@ -140,17 +137,17 @@ def to_network(volume: Image, frame: Frame, window: Window = "auto") -> np.ndarr
     return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 
 
-def mask_to_network(mask: Image, frame: Frame) -> np.ndarray:
+def mask_to_network(mask: Image, frame: Frame) -> Array:
     """The mask on the network's grid by the nearest voxel: (D, H, W) of ``frame``, bool."""
     return resample(mask, frame, order=0)
 
 
-def _percentiles(data: np.ndarray) -> tuple[float, float]:
+def _percentiles(data: Array) -> tuple[float, float]:
     low, high = np.percentile(data, [0.5, 99.5])
     return float(low), float(high)
 
 
-def _pair(window) -> tuple[float, float]:
+def _pair(window: Window) -> tuple[float, float]:
     try:
         low, high = (float(limit) for limit in window)
     except (TypeError, ValueError):
@@ -162,7 +159,7 @@ def _pair(window) -> tuple[float, float]:
     return low, high
 
 
-def _smooth(data: np.ndarray, to_source: np.ndarray) -> np.ndarray:
+def _smooth(data: Array, to_source: Array) -> Array:
     """Anti-aliasing along each source axis; the same array when nothing shrinks."""
     ratio = np.linalg.norm(to_source[:3, :3], axis=1)
     sigma = np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM
@@ -172,7 +169,7 @@ def _smooth(data: np.ndarray, to_source: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(data, sigma, mode="nearest", output=np.float32)
 
 
-def _sample(data: np.ndarray, to_source: np.ndarray, shape, order: int) -> np.ndarray:
+def _sample(data: Array, to_source: Array, shape: tuple[int, int, int], order: int) -> Array:
     """Spline interpolation of (D, H, W) data with the border continued outside."""
     if order > 1:
         # scipy would prefilter a padded copy in float64: for a large CT several GB.
@@ -181,7 +178,7 @@ def _sample(data: np.ndarray, to_source: np.ndarray, shape, order: int) -> np.nd
         data,
         to_source[:3, :3],
         offset=to_source[:3, 3],
-        output_shape=tuple(shape),
+        output_shape=shape,
         output=data.dtype,
         order=order,
         mode="nearest",
@@ -189,11 +186,15 @@ def _sample(data: np.ndarray, to_source: np.ndarray, shape, order: int) -> np.nd
     )
 
 
-def _inside(to_source: np.ndarray, shape, source_shape) -> np.ndarray:
+def _inside(
+    to_source: Array, shape: tuple[int, int, int], source_shape: tuple[int, int, int]
+) -> Array:
     """Which target voxels lie within half a voxel of the source's outermost centres, bool."""
     steps = np.ogrid[tuple(slice(0, n) for n in shape)]
-    inside = np.ones(tuple(shape), dtype=bool)
+    inside = np.ones(shape, dtype=bool)
     for row, length in zip(to_source[:3], source_shape):
-        position = sum((weight * step for weight, step in zip(row, steps)), row[3])
+        position = row[3]
+        for weight, step in zip(row, steps):
+            position = position + weight * step
         inside &= within(position, length)
     return inside

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import NUDGE, Frame, apply_affine, within
 from tf_lungreg.parallel import at_once
@@ -34,9 +36,7 @@ class Sampler:
         InputError: an unknown interpolation.
     """
 
-    def __init__(
-        self, data: np.ndarray, interpolation: str = "linear", outside: float | None = None
-    ):
+    def __init__(self, data: Array, interpolation: str = "linear", outside: float | None = None):
         if interpolation not in ORDERS:
             known = ", ".join(ORDERS)
             raise InputError(f"interpolation: one of {known} is needed, not {interpolation!r}.")
@@ -49,7 +49,7 @@ class Sampler:
             data = ndimage.spline_filter(data, self._order, output=np.float32, mode=self._mode)
         self._data = data
 
-    def __call__(self, coordinates: np.ndarray) -> np.ndarray:
+    def __call__(self, coordinates: Array) -> Array:
         """The samples.
 
         Args:
@@ -69,15 +69,13 @@ class Sampler:
             out[~within(flat, self._shape).all(axis=0)] = self._outside
         return out.reshape(coordinates.shape[:-1])
 
-    def _nearest(self, flat: np.ndarray) -> np.ndarray:
+    def _nearest(self, flat: Array) -> Array:
         """The nearest voxels; scipy's samples go through float64, too short for large labels."""
         index = np.floor(flat + (0.5 + NUDGE))
         return self._data[tuple(np.clip(index, 0, self._shape - 1).astype(np.intp))]
 
 
-def sample_linear(
-    data: np.ndarray, voxels: np.ndarray, dtype: type[np.floating] | None = None
-) -> np.ndarray:
+def sample_linear(data: Array, voxels: Array, dtype: type[np.floating[Any]] | None = None) -> Array:
     """Linear interpolation of each component of an array, its border continued.
 
     Args:
@@ -89,17 +87,17 @@ def sample_linear(
         The points' shape less the last axis, then the data's less the first three.
     """
     flat = np.moveaxis(voxels, -1, 0).reshape(3, -1)
-    dtype = np.dtype(data.dtype if dtype is None else dtype)
+    number_type = np.dtype(data.dtype if dtype is None else dtype)
     parts = data.reshape(*data.shape[:3], -1)
-    out = np.empty((flat.shape[1], parts.shape[-1]), dtype)
+    out = np.empty((flat.shape[1], parts.shape[-1]), number_type)
     for number in range(parts.shape[-1]):
         out[:, number] = ndimage.map_coordinates(
-            parts[..., number], flat, dtype, order=1, mode="nearest"
+            parts[..., number], flat, number_type, order=1, mode="nearest"
         )
     return out.reshape(*voxels.shape[:-1], *data.shape[3:])
 
 
-def is_inside(points: np.ndarray, frame: Frame) -> np.ndarray:
+def is_inside(points: Array, frame: Frame) -> Array:
     """Which points lie within a grid's voxels.
 
     Args:
@@ -110,7 +108,7 @@ def is_inside(points: np.ndarray, frame: Frame) -> np.ndarray:
         (...), bool.
     """
     voxels = apply_affine(np.linalg.inv(frame.affine), points)
-    return within(voxels, np.array(frame.shape)).all(axis=-1)
+    return np.all(within(voxels, np.array(frame.shape)), axis=-1)
 
 
 def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
@@ -130,7 +128,7 @@ def over_slabs(shape: tuple[int, int, int], work: Callable[[slice], None]) -> No
     at_once(*(functools.partial(work, slab) for slab in slabs(shape)))
 
 
-def world_points(frame: Frame, slab: slice) -> np.ndarray:
+def world_points(frame: Frame, slab: slice) -> Array:
     """RAS mm of the voxels of a slab: (d, H, W, 3), float64.
 
     Args:
@@ -142,7 +140,7 @@ def world_points(frame: Frame, slab: slice) -> np.ndarray:
     return apply_affine(frame.affine, voxels)
 
 
-def thinned_points(frame: Frame, count: int) -> np.ndarray:
+def thinned_points(frame: Frame, count: int) -> Array:
     """RAS mm of about ``count`` voxels, evenly spread and with the outermost: (N, 3).
 
     Args:

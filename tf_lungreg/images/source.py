@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsInt
 
-import numpy as np
-
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 
 DEFLATE_LIMIT = 1032  # zlib cannot compress better than this: a larger claim is a damaged header
@@ -25,31 +25,33 @@ class Source:
     """
 
     shape: tuple[int, ...]
-    affine: np.ndarray
-    read: Callable[[bool], np.ndarray]
+    affine: Array
+    read: Callable[[bool], Array]
 
 
-def checked_shape(path: Path, shape, kind: str | None) -> tuple[int, ...]:
+def checked_shape(
+    path: str | Path, shape: Iterable[SupportsInt], kind: str | None
+) -> tuple[int, ...]:
     """The three axes of a header's shape, without trailing ones after the third.
 
     Args:
-        path: the file, for messages.
+        path: the file or the image's name, for messages.
         shape: what the header says.
         kind: what the voxels are if they are no numbers, such as ``RGB``.
     """
-    shape = tuple(int(n) for n in shape)
+    sizes = tuple(int(n) for n in shape)
     if kind:
         raise InputError(f"{path}: the voxels are {kind} values; a scalar image is needed.")
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        raise InputError(f"{path}: a {len(shape)}D image of shape {shape}; a 3D image is needed.")
-    if min(shape) < 2:
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    if len(sizes) != 3:
+        raise InputError(f"{path}: a {len(sizes)}D image of shape {sizes}; a 3D image is needed.")
+    if min(sizes) < 2:
         raise InputError(
-            f"{path}: an image of shape {shape}; a 3D image with at least 2 voxels along every "
+            f"{path}: an image of shape {sizes}; a 3D image with at least 2 voxels along every "
             "axis is needed."
         )
-    return shape
+    return sizes
 
 
 def check_size(path: Path, needed: int, held: int) -> None:
