@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.cohorts.cohort import Scan
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing, stamp
@@ -36,8 +39,8 @@ class PreparedScan:
     """
 
     scan: Scan
-    image: np.ndarray
-    mask: np.ndarray | None
+    image: Array
+    mask: Array | None
     frame: Frame
     native_frame: Frame
 
@@ -45,12 +48,21 @@ class PreparedScan:
 PreparedPair = tuple[PreparedScan, PreparedScan]  # fixed, moving
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """How scans are prepared; see :func:`prepare_scans`."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    window: str | tuple[float, ...]
+
+
 def prepare_scans(
     scans: Iterable[Scan],
     spacing: Sequence[float],
-    shape: Sequence[int],
+    shape: Sequence[int] | None,
     window: Window = "auto",
-    cache: str | os.PathLike | None = None,
+    cache: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> list[PreparedScan]:
     """Loads, windows and resamples scans, each about its own volume centre.
@@ -75,46 +87,48 @@ def prepare_scans(
     if shape is None:
         raise InputError("shape: the network's size in voxels is needed to prepare scans.")
     scans = list(scans)
-    settings = {
-        "version": _VERSION,
-        "spacing": [float(step) for step in spacing],
-        "shape": [int(n) for n in shape],
-        "window": window if isinstance(window, str) else [float(limit) for limit in window],
-    }
-    files = [None if cache is None else _cache_file(Path(cache), s, settings) for s in scans]
-    prepared = [file and _load(file, scan) for file, scan in zip(files, scans)]
-    missing = [i for i, found in enumerate(prepared) if found is None]
+    how = _Preparation(
+        tuple(float(step) for step in spacing),
+        tuple(int(n) for n in shape),
+        window if isinstance(window, str) else tuple(float(limit) for limit in window),
+    )
+    files = [None if cache is None else _cache_file(Path(cache), scan, how) for scan in scans]
+    stored = [None if file is None else _load(file, scan) for file, scan in zip(files, scans)]
+    missing = [i for i, prepared in enumerate(stored) if prepared is None]
     hidden = None if progress and missing else True  # None: shown on a terminal only
+    made: dict[int, PreparedScan] = {}
     for i in tqdm(missing, "Preparing scans", unit="scan", disable=hidden):
-        prepared[i] = _prepare(scans[i], settings)
-        if files[i] is not None:
-            _save(files[i], prepared[i])
-    return prepared
+        made[i] = _prepare(scans[i], how)
+        file = files[i]
+        if file is not None:
+            _save(file, made[i])
+    return [made[i] if prepared is None else prepared for i, prepared in enumerate(stored)]
 
 
-def _prepare(scan: Scan, settings: dict) -> PreparedScan:
+def _prepare(scan: Scan, how: _Preparation) -> PreparedScan:
     volume = Image.read(scan.image, AXIS_CODES)
     native = volume.frame
-    frame = network_frame(native, native, settings["spacing"], settings["shape"])[0]
+    frame = network_frame(native, native, how.spacing, how.shape)[0]
     mask = None
     if scan.mask is not None:
         mask = mask_to_network(read_mask(scan.mask, like=volume), frame)
         if not mask.any():
             raise InputError(
                 f"{scan.mask}: no voxel of the mask is in the network's grid, {frame.shape} voxels "
-                f"of {settings['spacing']} mm about the image's centre; a larger grid is needed."
+                f"of {list(how.spacing)} mm about the image's centre; a larger grid is needed."
             )
-    return PreparedScan(scan, to_network(volume, frame, settings["window"]), mask, frame, native)
+    return PreparedScan(scan, to_network(volume, frame, how.window), mask, frame, native)
 
 
-def _cache_file(folder: Path, scan: Scan, settings: dict) -> Path:
+def _cache_file(folder: Path, scan: Scan, how: _Preparation) -> Path:
     files = [stamp(scan.image), scan.mask and stamp(scan.mask)]
-    key = json.dumps({"files": files, **settings}, sort_keys=True)
+    settings = {"files": files, "version": _VERSION, **dataclasses.asdict(how)}
+    key = json.dumps(settings, sort_keys=True)
     return folder / f"{scan.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 
 def _save(file: Path, prepared: PreparedScan) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "image": prepared.image,
         "affine": prepared.frame.affine,
         "native_shape": np.array(prepared.native_frame.shape),

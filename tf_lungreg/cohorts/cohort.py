@@ -80,7 +80,7 @@ class Cohort:
         )
 
 
-def load_cohort(root: str | os.PathLike) -> Cohort:
+def load_cohort(root: str | os.PathLike[str]) -> Cohort:
     """Reads and checks ``participants.tsv`` and ``images.tsv``; the images are not opened.
 
     Raises:
@@ -257,7 +257,7 @@ def _shares(sizes: dict[str, int], total: int) -> dict[str, int]:
     """How many of each group make ``total``, in proportion, leaving one member if possible."""
     counts = dict.fromkeys(sizes, 0)
 
-    def need(group: str) -> tuple:
+    def need(group: str) -> tuple[bool, bool, bool, float]:
         leaves_one = counts[group] < sizes[group] - 1
         due = sizes[group] * total / sum(sizes.values()) - counts[group]
         return counts[group] < sizes[group], leaves_one, counts[group] == 0, due

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 
-def stack_images(images: Sequence[np.ndarray]) -> tf.Tensor:
+
+def stack_images(images: Sequence[Array]) -> tf.Tensor:
     """Volumes (D, H, W) in one tensor (count, D, H, W, 1), in the processor's memory."""
     with tf.device("CPU"):
         return tf.convert_to_tensor(np.stack(images)[..., np.newaxis], tf.float32)
 
 
-def draw_pairs(seed: int, step, batch: int, pairs: tf.Tensor) -> tf.Tensor:
+def draw_pairs(seed: int, step: int | tf.Tensor, batch: int, pairs: tf.Tensor) -> tf.Tensor:
     """Random pairs of a list, a function of seed and step alone.
 
     Args:
@@ -73,7 +75,7 @@ def training_pairs(
     """
     listed = tf.constant(pairs, tf.int32)
 
-    def load(step):
+    def load(step: tf.Tensor):
         return pair_inputs(images, draw_pairs(seed, step, batch, listed))
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,8 +17,8 @@ _GROWTH = 1.01  # by which the voxels grow until they are few enough
 def network_frame(
     fixed: Frame,
     moving: Frame,
-    spacing: tuple[float, float, float],
-    shape: tuple[int, int, int] | None = None,
+    spacing: Sequence[float],
+    shape: Sequence[int] | None = None,
     init: str = "center",
     multiple: int = 8,
     margin: int = 0,
@@ -62,7 +63,7 @@ def network_frame(
         raise InputError(f"voxels: {voxels} are too few for a grid with its margin.")
     size = _shape_over(fixed, spacing, multiple, margin) if shape is None else shape
     while shape is None and voxels is not None and _inner(size, margin) > voxels:
-        spacing = (_GROWTH * spacing[0], _GROWTH * spacing[1], _GROWTH * spacing[2])
+        spacing = [_GROWTH * step for step in spacing]
         size = _shape_over(fixed, spacing, multiple, margin)
     origin = moving.center if init == "center" else fixed.center
     return _centred_frame(size, spacing, fixed.center), _centred_frame(size, spacing, origin)
@@ -74,7 +75,7 @@ def _inner(shape: tuple[int, ...], margin: int) -> int:
 
 
 def _shape_over(
-    frame: Frame, spacing: tuple[float, float, float], multiple: int, margin: int
+    frame: Frame, spacing: Sequence[float], multiple: int, margin: int
 ) -> tuple[int, ...]:
     """Size in voxels of a grid that holds an image and a margin around it."""
     return tuple(
@@ -89,9 +90,7 @@ def _world_extent(frame: Frame) -> Array:
     return np.abs(DIRECTIONS).T @ edges.sum(axis=1)
 
 
-def _centred_frame(
-    shape: tuple[int, ...], spacing: tuple[float, float, float], center: Array
-) -> Frame:
+def _centred_frame(shape: Sequence[int], spacing: Sequence[float], center: Array) -> Frame:
     affine = np.eye(4)
     affine[:3, :3] = DIRECTIONS * np.asarray(spacing, dtype=np.float64)
     affine[:3, 3] = center - affine[:3, :3] @ ((np.array(shape) - 1) / 2)

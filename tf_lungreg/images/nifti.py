@@ -164,15 +164,15 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
         frame: which of the two counts where the header has both, ``"sform"`` or ``"qform"``.
     """
     header = image.header
-    unit = _UNITS.get(_code(header, "xyzt_units") & 7, 1.0)
+    unit = _UNITS.get(header_code(header, "xyzt_units") & 7, 1.0)
     scale = np.diag([unit, unit, unit, 1.0])
-    if _code(header, "sform_code") <= 0 or _code(header, "qform_code") <= 0:
+    if header_code(header, "sform_code") <= 0 or header_code(header, "qform_code") <= 0:
         return scale @ image.affine
     forms = {"sform": scale @ header.get_sform(), "qform": scale @ _qform(header)}
     places = [Frame(image.shape[:3], form) for form in forms.values()]
     distance = np.linalg.norm(places[0].corners - places[1].corners, axis=1).max()
     if not distance <= _FRAME_TOLERANCE * places[0].spacing.min():
-        of_itk = "sform" if _code(header, "sform_code") == 1 else "qform"
+        of_itk = "sform" if header_code(header, "sform_code") == 1 else "qform"
         warnings.warn(
             f"{name}: the header's sform and qform differ, by {distance:.3g} mm at the image's "
             f"corners. The {frame} is used here (--nifti-frame); ITK and ANTs use the {of_itk}.",
@@ -181,8 +181,8 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
     return forms[frame]
 
 
-def _code(header: nib.Nifti1Header, name: str) -> int:
-    """A whole number of the header."""
+def header_code(header: nib.Nifti1Header, name: str) -> int:
+    """A whole number of a header, such as its ``sform_code``."""
     return np.asarray(header[name], int).item()
 
 
@@ -197,7 +197,9 @@ def _qform(header: nib.Nifti1Header) -> Array:
 def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: str) -> None:
     """Refuses a header without voxel sizes, and warns of one without orientation."""
     header = image.header
-    if _code(header, "sform_code") > 0 and (frame == "sform" or _code(header, "qform_code") <= 0):
+    if header_code(header, "sform_code") > 0 and (
+        frame == "sform" or header_code(header, "qform_code") <= 0
+    ):
         return
     with _open_file(header_file) as stream, _silent():  # on loading nibabel puts 1 for 0
         stored = type(header).from_fileobj(stream, check=False)
@@ -209,7 +211,7 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
 
 
 def _warn_without_place(image: nib.Nifti1Pair, name: str | Path) -> None:
-    if max(_code(image.header, "sform_code"), _code(image.header, "qform_code")) <= 0:
+    if max(header_code(image.header, "sform_code"), header_code(image.header, "qform_code")) <= 0:
         warnings.warn(
             f"{name}: the header has no orientation (sform and qform codes are 0); "
             f"{''.join(nib.aff2axcodes(image.affine))} is assumed.",

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_new_file
 from tf_lungreg.images.geometry import Frame, apply_affine, ras_to_lps
@@ -26,10 +27,10 @@ _PROBES = 17  # points along an axis that are tried
 
 
 def apply_to_image(
-    transform: str | os.PathLike,
-    image: str | os.PathLike,
-    out: str | os.PathLike,
-    reference: str | os.PathLike | None = None,
+    transform: str | os.PathLike[str],
+    image: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    reference: str | os.PathLike[str] | None = None,
     interpolation: str = "linear",
     inverse: bool = False,
     overwrite: bool = False,
@@ -81,9 +82,9 @@ def apply_to_image(
 
 
 def apply_to_points(
-    transform: str | os.PathLike,
-    points: str | os.PathLike,
-    out: str | os.PathLike,
+    transform: str | os.PathLike[str],
+    points: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     coordinates: str = "ras",
     inverse: bool = False,
     overwrite: bool = False,
@@ -117,7 +118,7 @@ def apply_to_points(
     write_table(out, rows, overwrite=overwrite)
 
 
-def _map(field: Transform, points: np.ndarray, inverse: bool) -> np.ndarray:
+def _map(field: Transform, points: Array, inverse: bool) -> Array:
     if not inverse:
         return field.map_points(points)
     found, error = invert_points(field, points)
@@ -125,7 +126,7 @@ def _map(field: Transform, points: np.ndarray, inverse: bool) -> np.ndarray:
     return found
 
 
-def _check_reach(field: Transform, image: Frame, grid: Frame, name) -> None:
+def _check_reach(field: Transform, image: Frame, grid: Frame, name: str | os.PathLike[str]) -> None:
     """Refuses an image that none of the grid's points, some voxels apart, is led into."""
     axes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in grid.shape]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -136,7 +137,7 @@ def _check_reach(field: Transform, image: Frame, grid: Frame, name) -> None:
         )
 
 
-def _warn_of_outside(frame: Frame, fixed_points: np.ndarray, name) -> None:
+def _warn_of_outside(frame: Frame, fixed_points: Array, name: str | os.PathLike[str]) -> None:
     outside = np.count_nonzero(~is_inside(fixed_points, frame))
     if outside:
         warnings.warn(
@@ -146,7 +147,7 @@ def _warn_of_outside(frame: Frame, fixed_points: np.ndarray, name) -> None:
         )
 
 
-def _warn_of_labels(data: np.ndarray, name) -> None:
+def _warn_of_labels(data: Array, name: str | os.PathLike[str]) -> None:
     """A few whole numbers are labels: between 2 and 5 there is no 3.5."""
     part = np.unique(data[::4, ::4, ::4])  # an image has more values than that in a small part
     if len(part) > _LABELS:
@@ -160,7 +161,7 @@ def _warn_of_labels(data: np.ndarray, name) -> None:
         )
 
 
-def _as_labels(data: np.ndarray) -> np.ndarray:
+def _as_labels(data: Array) -> Array:
     """Whole numbers as the smallest integer type that programs commonly read."""
     if not (np.isfinite(data).all() and np.array_equal(data, np.round(data))):
         return data

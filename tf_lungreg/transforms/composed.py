@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.sampling import over_slabs, world_points
 from tf_lungreg.transforms.transform import Transform
@@ -21,9 +22,9 @@ class ComposedTransform:
         translation: the initial translation, (3,) RAS mm, which is part of N.
     """
 
-    affine: np.ndarray
+    affine: Array
     deformation: Transform
-    translation: np.ndarray
+    translation: Array
 
     def on(self, frame: Frame) -> Transform:
         """The whole transform on a grid: ``d(p) = N(A(p)) - p``.
@@ -33,7 +34,7 @@ class ComposedTransform:
         """
         out = np.empty((*frame.shape, 3), np.float32)
 
-        def fill(slab):
+        def fill(slab: slice) -> None:
             points = world_points(frame, slab)
             out[slab] = self.deformation.map_points(apply_affine(self.affine, points)) - points
 
@@ -55,7 +56,7 @@ class ComposedTransform:
 
 
 def composed_transform(
-    affine: np.ndarray, deformable_grid: np.ndarray, fixed: Frame, moving: Frame
+    affine: Array, deformable_grid: Array, fixed: Frame, moving: Frame
 ) -> ComposedTransform:
     """The transform that the network found, ``G = G_N ∘ G_A`` in voxels, in the world.
 
@@ -73,7 +74,7 @@ def composed_transform(
     return ComposedTransform(world_affine(affine, fixed), field, translation)
 
 
-def world_affine(affine: np.ndarray, frame: Frame) -> np.ndarray:
+def world_affine(affine: Array, frame: Frame) -> Array:
     """A matrix (3, 4) on a grid's normalised coordinates as one (4, 4) on RAS mm.
 
     Args:
@@ -83,7 +84,7 @@ def world_affine(affine: np.ndarray, frame: Frame) -> np.ndarray:
     return frame.affine @ _voxel_affine(affine, frame.shape) @ np.linalg.inv(frame.affine)
 
 
-def _voxel_affine(affine: np.ndarray, shape) -> np.ndarray:
+def _voxel_affine(affine: Array, shape: tuple[int, int, int]) -> Array:
     """The network's A, (3, 4) on normalised coordinates, as (4, 4) on voxel coordinates."""
     half = (np.array(shape) - 1) / 2
     normalise = np.eye(4)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.sampling import slabs, thinned_points, world_points
@@ -21,13 +22,17 @@ _SMALLEST_STEP = 1e-3
 class PointMap(Protocol):
     """T, on a grid of the fixed image's world."""
 
-    frame: Frame
+    @property
+    def frame(self) -> Frame:
+        """The grid."""
+        ...
 
-    def map_points(self, points: np.ndarray) -> np.ndarray:
+    def map_points(self, points: Array) -> Array:
         """T at points (..., 3), RAS mm."""
+        ...
 
 
-def fit_affine(field: PointMap) -> np.ndarray:
+def fit_affine(field: PointMap) -> Array:
     """The affine map, (4, 4) RAS mm, nearest to T over the field's grid (least squares).
 
     Raises:
@@ -46,8 +51,8 @@ def fit_affine(field: PointMap) -> np.ndarray:
 
 
 def invert_points(
-    field: PointMap, points: np.ndarray, affine: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    field: PointMap, points: Array, affine: Array | None = None
+) -> tuple[Array, Array]:
     """Solves ``T(p) = q`` for p.
 
     With L the linear part of the affine map nearest to T, ``p ← p + s L⁻¹ (q - T(p))`` from
@@ -66,7 +71,7 @@ def invert_points(
     affine = fit_affine(field) if affine is None else affine
     back, voxel = np.linalg.inv(affine), field.frame.spacing.min()
 
-    def remainder(targets, candidates):
+    def remainder(targets: Array, candidates: Array) -> Array:
         """What is missing, brought back by L⁻¹: how far p itself is off, to first order."""
         return (targets - field.map_points(candidates)) @ back[:3, :3].T
 
@@ -90,7 +95,7 @@ def invert_points(
     return found, error
 
 
-def inverse_displacement(field: PointMap, frame: Frame) -> np.ndarray:
+def inverse_displacement(field: PointMap, frame: Frame) -> Array:
     """``T⁻¹(q) - q`` on a grid of the moving image's world; warns where T is not one to one.
 
     Args:
@@ -111,7 +116,7 @@ def inverse_displacement(field: PointMap, frame: Frame) -> np.ndarray:
     return out
 
 
-def warn_of_residual(error: np.ndarray) -> None:
+def warn_of_residual(error: Array) -> None:
     """Warns when points are not where their inverse says: ``error`` (N,), in voxels."""
     bad = np.count_nonzero(error > WARNING)
     if bad:

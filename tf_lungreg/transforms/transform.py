@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.image import Image
@@ -34,16 +35,16 @@ class Transform:
         frame: the grid.
     """
 
-    data: np.ndarray
+    data: Array
     frame: Frame
 
     @classmethod
-    def translation(cls, vector: np.ndarray) -> Transform:
+    def translation(cls, vector: Array) -> Transform:
         """The same displacement, RAS mm, everywhere."""
         return cls(np.asarray(vector, np.float32).reshape(1, 1, 1, 3), Frame((1, 1, 1), np.eye(4)))
 
     @classmethod
-    def read(cls, path: str | os.PathLike, nifti_frame: str = "sform") -> Transform:
+    def read(cls, path: str | os.PathLike[str], nifti_frame: str = "sform") -> Transform:
         """Reads the displacement field that a registration saved, or one that ANTs wrote.
 
         Args:
@@ -56,7 +57,7 @@ class Transform:
         """
         return cls(*read_displacement(path, nifti_frame))
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the field for ITK and ANTs (``.nii``, ``.nii.gz``) or 3D Slicer (``.h5``).
 
         Args:
@@ -77,13 +78,13 @@ class Transform:
             raise InputError(f"{path}: end a transform's name in .nii, .nii.gz or .h5.")
         return path
 
-    def displacement(self, points: np.ndarray) -> np.ndarray:
+    def displacement(self, points: Array) -> Array:
         """D at world points (..., 3), RAS mm: of the same shape, float64."""
         flat = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         voxels = apply_affine(np.linalg.inv(self.frame.affine), flat)
         return sample_linear(self.data, voxels, np.float64).reshape(np.shape(points))
 
-    def map_points(self, points: np.ndarray) -> np.ndarray:
+    def map_points(self, points: Array) -> Array:
         """T at fixed world points (..., 3), RAS mm: points of the moving image."""
         points = np.asarray(points, dtype=np.float64)
         return points + self.displacement(points)
@@ -131,13 +132,13 @@ class Transform:
         to_voxel = np.linalg.inv(image.frame.affine)
         out = np.empty(frame.shape, data.dtype)
 
-        def fill(slab):
+        def fill(slab: slice) -> None:
             out[slab] = sampler(apply_affine(to_voxel, self._map_slab(frame, slab)))
 
         over_slabs(frame.shape, fill)
         return Image(out.view(bool) if mask else out, frame, image.name)
 
-    def jacobian(self) -> np.ndarray:
+    def jacobian(self) -> Array:
         """Determinant of dT/dp by central differences, one-sided at the borders.
 
         Returns:
@@ -148,7 +149,7 @@ class Transform:
         out = np.empty(self.frame.shape, np.float32)
         last = self.frame.shape[0]
 
-        def fill(slab):
+        def fill(slab: slice) -> None:
             start, stop = max(slab.start - 1, 0), min(slab.stop + 1, last)  # what differences need
             inner = slice(slab.start - start, slab.stop - start)
             # How far T moves, in mm, for a step of one voxel along each axis: (d, H, W, 3) each.
@@ -176,14 +177,14 @@ class Transform:
         """
         out = np.empty_like(first.data)
 
-        def fill(slab):
+        def fill(slab: slice) -> None:
             points = world_points(first.frame, slab)
             out[slab] = self.map_points(points + first.data[slab]) - points
 
         over_slabs(first.frame.shape, fill)
         return Transform(out, first.frame)
 
-    def _map_slab(self, frame: Frame, slab: slice) -> np.ndarray:
+    def _map_slab(self, frame: Frame, slab: slice) -> Array:
         """T at the voxels of a slab of a grid, (d, H, W, 3)."""
         points = world_points(frame, slab)
         if frame is self.frame:  # what is stored needs no interpolation
@@ -193,7 +194,7 @@ class Transform:
         return points
 
 
-def _that_holds(value: float, data: np.ndarray) -> np.ndarray:
+def _that_holds(value: float, data: Array) -> Array:
     """The data, of a type that can also hold a value: an integer type if there is one.
 
     Raises:

@@ -10,12 +10,19 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import Frame, check_affine, ras_to_lps
 from tf_lungreg.images.itk import itk_grid
 from tf_lungreg.images.memory import check_memory
-from tf_lungreg.images.nifti import check_voxels, nifti_affine, nifti_image, write_nifti
+from tf_lungreg.images.nifti import (
+    check_voxels,
+    header_code,
+    nifti_affine,
+    nifti_image,
+    write_nifti,
+)
 
 # ITK takes the vectors of this one as they are, LPS. Those of 1006 (NIFTI_INTENT_DISPVECT) it
 # would turn from RAS.
@@ -28,7 +35,7 @@ _BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other
 _SIGNS = ras_to_lps(np.ones(3))
 
 
-def write_displacement(path: str | os.PathLike, data: np.ndarray, frame: Frame) -> None:
+def write_displacement(path: str | os.PathLike[str], data: Array, frame: Frame) -> None:
     """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007.
 
     Args:
@@ -46,8 +53,8 @@ def write_displacement(path: str | os.PathLike, data: np.ndarray, frame: Frame) 
 
 
 def read_displacement(
-    path: str | os.PathLike, nifti_frame: str = "sform"
-) -> tuple[np.ndarray, Frame]:
+    path: str | os.PathLike[str], nifti_frame: str = "sform"
+) -> tuple[Array, Frame]:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
 
     Args:
@@ -68,17 +75,22 @@ def read_displacement(
         raise MissingFileError(f"{path}: no such file; a displacement field is needed.")
     try:
         image = nib.load(path)
-        shape, intent = image.shape, int(image.header["intent_code"])
-        right = len(shape) == 5 and shape[3:] == (1, 3) and intent == VECTOR_INTENT
-        if right:
-            check_voxels(path, image)
-            size = " x ".join(map(str, shape[:3]))
-            check_memory(
-                f"{path}: a displacement field of {size} voxels",
-                math.prod(shape) * _BYTES_TO_READ,
-                "sample the field on larger voxels",
+        if not isinstance(image, nib.Nifti1Pair):
+            raise ValueError(f"nibabel reads it as {type(image).__name__}")
+        shape, intent = image.shape, header_code(image.header, "intent_code")
+        if len(shape) != 5 or shape[3:] != (1, 3) or intent != VECTOR_INTENT:
+            raise InputError(
+                f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
+                f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
             )
-        data = image.get_fdata(dtype=np.float32) if right else None
+        check_voxels(path, image)
+        size = " x ".join(map(str, shape[:3]))
+        check_memory(
+            f"{path}: a displacement field of {size} voxels",
+            math.prod(shape) * _BYTES_TO_READ,
+            "sample the field on larger voxels",
+        )
+        data = image.get_fdata(dtype=np.float32)
     except USER_ERRORS:
         raise
     except Exception as error:  # nibabel and zlib raise anything on a damaged file
@@ -87,11 +99,6 @@ def read_displacement(
             f"{path}: not a readable displacement field ({reason}); displacement.nii.gz of a "
             "registration is needed."
         ) from error
-    if not right:
-        raise InputError(
-            f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
-            f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
-        )
     affine = nifti_affine(image, path, nifti_frame)
     check_affine(affine, str(path))
     if not np.isfinite(data).all():
@@ -100,7 +107,7 @@ def read_displacement(
     return vectors, Frame(shape[:3], affine)
 
 
-def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
+def write_affine(path: str | os.PathLike[str], affine: Array) -> None:
     """Writes an affine map, (4, 4) RAS mm, as an ITK transform file (LPS).
 
     Args:
@@ -114,7 +121,7 @@ def write_affine(path: str | os.PathLike, affine: np.ndarray) -> None:
     _write_transform(path, transform)
 
 
-def write_itk_transform(path: str | os.PathLike, data: np.ndarray, frame: Frame) -> None:
+def write_itk_transform(path: str | os.PathLike[str], data: Array, frame: Frame) -> None:
     """Writes a field as an ITK transform in an .h5 file, which 3D Slicer opens as a transform.
 
     Args:
@@ -131,7 +138,7 @@ def write_itk_transform(path: str | os.PathLike, data: np.ndarray, frame: Frame)
     _write_transform(path, sitk.DisplacementFieldTransform(image))
 
 
-def _write_transform(path: str | os.PathLike, transform: sitk.Transform) -> None:
+def _write_transform(path: str | os.PathLike[str], transform: sitk.Transform) -> None:
     with replacing(path) as temporary:
         try:
             sitk.WriteTransform(transform, str(temporary))
