@@ -8,14 +8,16 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError, MissingFileError
 
 CARD = Path("assets.extra") / "model_card.json"
@@ -28,7 +30,7 @@ def list_versions(base: Path) -> list[int]:
     return [int(p.name) for p in base.iterdir() if p.is_dir() and p.name.isdigit()]
 
 
-def find_model(path: str | os.PathLike) -> Path:
+def find_model(path: str | os.PathLike[str]) -> Path:
     """The version's folder of a model: the path itself, or the highest version below it.
 
     Raises:
@@ -58,16 +60,16 @@ class ExportedModel:
     """
 
     path: Path
-    card: dict
-    weights: dict[str, np.ndarray]
-    signatures: dict
+    card: dict[str, Any]
+    weights: dict[str, Array]
+    signatures: dict[str, Any]
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The four outputs for ``{"moving", "fixed"}``, as the Keras model gives them."""
         return self.signatures["serving_default"](**inputs)
 
 
-def read_card(path: str | os.PathLike) -> dict:
+def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The model card of an exported model.
 
     Raises:
@@ -85,7 +87,7 @@ def read_card(path: str | os.PathLike) -> dict:
         ) from error
 
 
-def load_model(path: str | os.PathLike) -> ExportedModel:
+def load_model(path: str | os.PathLike[str]) -> ExportedModel:
     """Loads an exported model.
 
     Raises:
@@ -104,7 +106,7 @@ def load_model(path: str | os.PathLike) -> ExportedModel:
     return ExportedModel(version, card, read_weights(version), dict(loaded.signatures))
 
 
-def shared_model(path: str | os.PathLike) -> ExportedModel:
+def shared_model(path: str | os.PathLike[str]) -> ExportedModel:
     """An exported model that stays loaded in this process, for the next call with the same path.
 
     Loading takes as long as a registration, and so does a model's first pass, which traces its
@@ -129,7 +131,7 @@ def shared_model(path: str | os.PathLike) -> ExportedModel:
 
 
 _KEPT = 2
-_shared: dict[Path, tuple[list, ExportedModel]] = {}
+_shared: dict[Path, tuple[list[tuple[Path, int, int]], ExportedModel]] = {}
 _lock = threading.Lock()
 
 
@@ -139,7 +141,7 @@ def _stamp(version: Path) -> list[tuple[Path, int, int]]:
     return [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
-def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The weights of an exported model alone, without its graph, which takes seconds to load.
 
     Returns:
@@ -152,8 +154,12 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     version = find_model(path)
     try:
         reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
-        stored = [key for key in reader.get_variable_to_shape_map() if _STORED.fullmatch(key)]
-        weights = {_name(key): reader.get_tensor(key) for key in stored}
+        keys = {key: _STORED.fullmatch(key) for key in reader.get_variable_to_shape_map()}
+        weights = {  # TensorFlow doubles the dots of names in its keys
+            match[1].replace("..", "."): reader.get_tensor(key)
+            for key, match in keys.items()
+            if match
+        }
     except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         raise _not_a_model(version, error) from error
     if not weights:
@@ -161,7 +167,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     return weights
 
 
-def model_checksum(card: Mapping, weights: Mapping[str, np.ndarray]) -> str | None:
+def model_checksum(card: Mapping[str, Any], weights: Mapping[str, Array]) -> str | None:
     """SHA-256 of what decides a model's results: its weights and settings.
 
     Args:
@@ -177,16 +183,16 @@ def model_checksum(card: Mapping, weights: Mapping[str, np.ndarray]) -> str | No
     return digest.hexdigest()
 
 
-def _inputs(signature) -> set[str]:
-    """The names of what a signature takes."""
+def _inputs(signature: Any | None) -> set[str]:
+    """The names of what a signature, a concrete function of TensorFlow, takes."""
     return set() if signature is None else set(signature.structured_input_signature[1])
 
 
 @contextmanager
-def _without_notice_of_gradients() -> Iterator[None]:
+def _without_notice_of_gradients() -> Generator[None]:
     """An exported graph has no gradients of its custom layers, which TensorFlow warns of."""
 
-    def keep(record):
+    def keep(record: logging.LogRecord) -> bool:
         return "unsaved custom gradients" not in record.getMessage()
 
     logger = logging.getLogger("absl")
@@ -197,10 +203,5 @@ def _without_notice_of_gradients() -> Iterator[None]:
         logger.removeFilter(keep)
 
 
-def _name(key: str) -> str:
-    """The name of a weight from its key in the file, in which TensorFlow doubles the dots."""
-    return _STORED.fullmatch(key)[1].replace("..", ".")
-
-
-def _not_a_model(version: Path, reason) -> InputError:
+def _not_a_model(version: Path, reason: str | Exception) -> InputError:
     return InputError(f"{version}: not a model of this package ({str(reason).splitlines()[0]}).")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.reading import find_model, read_card, read_weights
 from tf_lungreg.export.writing import export_model
@@ -16,7 +17,9 @@ from tf_lungreg.models import model_of_settings
 from tf_lungreg.models.weights import assign_weights
 
 
-def rebuild_model(card: Mapping, weights: Mapping[str, np.ndarray], source: str) -> tf.keras.Model:
+def rebuild_model(
+    card: Mapping[str, Any], weights: Mapping[str, Array], source: str
+) -> tf.keras.Model:
     """Builds the network that the card names and gives it the weights.
 
     Args:
@@ -38,7 +41,7 @@ def rebuild_model(card: Mapping, weights: Mapping[str, np.ndarray], source: str)
     return model
 
 
-def renew_model(path: str | os.PathLike, base: str | os.PathLike) -> Path:
+def renew_model(path: str | os.PathLike[str], base: str | os.PathLike[str]) -> Path:
     """Exports a model's weights again: the same function, whatever made its graph.
 
     Args:

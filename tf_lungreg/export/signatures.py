@@ -8,6 +8,7 @@ a plausible grid that is wrong. So the graphs check their inputs themselves.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import tensorflow as tf
 
@@ -33,7 +34,7 @@ class RegistrationModule(tf.Module):
         card: what a user of the model must know of it.
     """
 
-    def __init__(self, model: tf.keras.Model, card: dict):
+    def __init__(self, model: tf.keras.Model, card: dict[str, Any]):
         super().__init__()
         self.weights = {
             name: v if isinstance(v, tf.Variable) else v.value  # Keras 3 wraps the variable
@@ -46,7 +47,7 @@ class RegistrationModule(tf.Module):
         preset = card.get("settings", {}).get("preset")
         self._least = least_size(preset) if preset else 1
 
-    def signatures(self) -> dict:
+    def signatures(self) -> dict[str, Any]:
         """The functions under the names that TensorFlow Serving knows them by.
 
         - ``serving_default``: ``moving``, ``fixed`` → ``warped``, ``grid``, ``affine``,
@@ -60,7 +61,7 @@ class RegistrationModule(tf.Module):
         """
 
         @tf.function(input_signature=[_VOLUME, _VOLUME])
-        def register(moving, fixed):
+        def register(moving: tf.Tensor, fixed: tf.Tensor):
             moving, fixed = (
                 _checked_image(name, image, self._least)
                 for name, image in (("moving", moving), ("fixed", fixed))
@@ -71,15 +72,15 @@ class RegistrationModule(tf.Module):
             return self._register(pair)
 
         @tf.function(input_signature=[_VOLUME, _GRID])
-        def warp(volume, grid):
+        def warp(volume: tf.Tensor, grid: tf.Tensor):
             return {"warped": ops.warp(*_checked_sampling(volume, grid))}
 
         @tf.function(input_signature=[_LABELS, _GRID])
-        def warp_labels(volume, grid):
+        def warp_labels(volume: tf.Tensor, grid: tf.Tensor):
             return {"warped": ops.warp(*_checked_sampling(volume, grid), "nearest")}
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32)])
-        def card(query):
+        def card(query: tf.Tensor):
             return {"card": tf.fill(tf.shape(query), self._card)}
 
         return {
@@ -90,7 +91,7 @@ class RegistrationModule(tf.Module):
         }
 
 
-def _checked_sampling(volume, grid):
+def _checked_sampling(volume: tf.Tensor, grid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A volume and a grid that fit each other."""
     volume, grid = _checked("volume", volume, 1), _checked("grid", grid, 3)
     sizes = tf.shape(volume)[0], tf.shape(grid)[0]
@@ -98,7 +99,7 @@ def _checked_sampling(volume, grid):
         return tf.identity(volume), tf.identity(grid)
 
 
-def _checked(name: str, tensor, channels: int, least: int = 1):
+def _checked(name: str, tensor: tf.Tensor, channels: int, least: int = 1) -> tf.Tensor:
     """The tensor, where its axes are right and long enough and all its values are finite."""
     tensor = tf.ensure_shape(tensor, (None, None, None, None, channels), f"{name}_shape")
     shape = tf.shape(tensor)
@@ -111,7 +112,7 @@ def _checked(name: str, tensor, channels: int, least: int = 1):
         return tf.debugging.assert_all_finite(tensor, f"{name}: not all values are finite")
 
 
-def _checked_image(name: str, tensor, least: int):
+def _checked_image(name: str, tensor: tf.Tensor, least: int) -> tf.Tensor:
     """The image, where its size and intensities are such as the network was trained on."""
     tensor = _checked(name, tensor, 1, least)
     low, high = tf.reduce_min(tensor), tf.reduce_max(tensor)
@@ -121,6 +122,6 @@ def _checked_image(name: str, tensor, least: int):
         return tf.identity(tensor)
 
 
-def _same(first, second, needed: str):
+def _same(first: tf.Tensor, second: tf.Tensor, needed: str) -> tf.Operation:
     found = [f"{needed} is needed, found", first, "and", second]
     return tf.debugging.Assert(tf.reduce_all(tf.equal(first, second)), found, summarize=5)

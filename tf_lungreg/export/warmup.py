@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from tf_lungreg.arrays import Array
+
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 _SHAPE = (1, 16, 16, 16)  # every operation runs once; a whole volume would take gigabytes
@@ -35,14 +37,14 @@ def write_warmup(version: Path, name: str) -> None:
     }
     with tf.io.TFRecordWriter(str(version / WARMUP)) as writer:
         for signature, inputs in requests.items():
-            writer.write(_record(name, signature, inputs).SerializeToString())
+            writer.write(_record(name, signature, inputs))
 
 
-def _record(name: str, signature: str, inputs: dict) -> prediction_log_pb2.PredictionLog:
+def _record(name: str, signature: str, inputs: dict[str, Array]) -> bytes:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = name
     request.model_spec.signature_name = signature
     for key, value in inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
     log = prediction_log_pb2.PredictLog(request=request)
-    return prediction_log_pb2.PredictionLog(predict_log=log)
+    return prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString()

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -38,7 +39,7 @@ _ABOUT = {
 _OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
 
-def export_model(model: tf.keras.Model, base: str | os.PathLike, card: dict) -> Path:
+def export_model(model: tf.keras.Model, base: str | os.PathLike[str], card: dict[str, Any]) -> Path:
     """Writes the next version of a model; what is there stays as it is.
 
     Args:

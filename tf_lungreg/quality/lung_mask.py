@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import is_hounsfield
@@ -48,7 +49,7 @@ def lung_mask(image: Image) -> Image:
     return Image(_close(mask, image.frame.spacing), image.frame, image.name)
 
 
-def _close(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def _close(mask: Array, spacing: Array) -> Array:
     """Closes gaps of up to 4 mm, by boxes: grows and shrinks along each axis."""
     for operation in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
         for axis, step in enumerate(spacing):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.sampling import is_inside, thinned_points
 from tf_lungreg.quality.scores import dice, folded_fraction, landmark_errors
@@ -82,7 +83,7 @@ class Measures:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict:
+def measure_similarity(fixed: Array, before: Array, after: Array) -> dict[str, float]:
     """Mean squared difference and correlation of three images of one shape, in [0, 1].
 
     Args:
@@ -98,7 +99,7 @@ def measure_similarity(fixed: np.ndarray, before: np.ndarray, after: np.ndarray)
     }
 
 
-def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
+def measure_mirroring(fixed: Array, moving: Array) -> dict[str, float]:
     """How well two images agree as they are, and with left and right exchanged in one of them.
 
     The lungs and the heart are not symmetrical, so that two images of one patient agree better as
@@ -119,7 +120,7 @@ def measure_mirroring(fixed: np.ndarray, moving: np.ndarray) -> dict:
     }
 
 
-def measure_folds(jacobian: np.ndarray, lung: np.ndarray | None) -> dict[str, Any]:
+def measure_folds(jacobian: Array, lung: Array | None) -> dict[str, Any]:
     """Folding and quantiles of the Jacobian determinant.
 
     Args:
@@ -135,7 +136,7 @@ def measure_folds(jacobian: np.ndarray, lung: np.ndarray | None) -> dict[str, An
     }
 
 
-def measure_saturation(spatial_gradients: np.ndarray) -> float:
+def measure_saturation(spatial_gradients: Array) -> float:
     """How much of Φ, (D, H, W, 3), is near its limits 0 and 2."""
     return float(np.mean(np.abs(spatial_gradients - 1) > 1 - SATURATED))
 
@@ -151,7 +152,7 @@ def measure_overlap(field: Transform, moving: Image) -> float:
     return float(np.mean(is_inside(mapped, moving.frame)))
 
 
-def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict:
+def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> dict[str, float]:
     """Dice on the fixed image's grid under each transform: ``dice_<stage>``.
 
     Args:
@@ -165,7 +166,7 @@ def measure_dice(fixed: Image, moving: Image, stages: dict[str, Transform]) -> d
     }
 
 
-def measure_landmarks(fixed: np.ndarray, moving: np.ndarray, stages: dict[str, Transform]) -> dict:
+def measure_landmarks(fixed: Array, moving: Array, stages: dict[str, Transform]) -> dict[str, Any]:
     """Distances in mm of corresponding points (N, 3) under each transform.
 
     Args:
@@ -177,7 +178,7 @@ def measure_landmarks(fixed: np.ndarray, moving: np.ndarray, stages: dict[str, T
         ``landmarks``, their number; for each stage the mean ``tre_<stage>``,
         ``tre_<stage>_median`` and ``tre_<stage>_max``.
     """
-    out: dict = {"landmarks": len(fixed)}
+    out: dict[str, Any] = {"landmarks": len(fixed)}
     for name, field in stages.items():
         distances = landmark_errors(moving, field.map_points(fixed))[:, 3]
         out[f"tre_{name}"] = float(distances.mean())
@@ -186,14 +187,14 @@ def measure_landmarks(fixed: np.ndarray, moving: np.ndarray, stages: dict[str, T
     return out
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _correlation(first: Array, second: Array) -> float:
     """Pearson's; 0 when one of the two is constant."""
     first, second = first - first.mean(), second - second.mean()
     scale = np.sqrt(np.sum(first**2) * np.sum(second**2))
     return float(np.sum(first * second) / scale) if scale > 0 else 0.0
 
 
-def _best_correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _best_correlation(first: Array, second: Array) -> float:
     """The largest over all shifts along the last axis, of images with mean 0; 0 for constants."""
     length = 2 * first.shape[-1]  # no end meets the other
     products = np.zeros(length // 2 + 1, complex)

@@ -8,8 +8,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from tf_lungreg.arrays import Array
 
-def dice(first: np.ndarray, second: np.ndarray) -> float:
+
+def dice(first: Array, second: Array) -> float:
     """Dice coefficient ``2 |A ∩ B| / (|A| + |B|)`` of two masks of one shape.
 
     Two empty masks agree: 1.
@@ -27,15 +29,13 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     return 1.0 if total == 0 else 2.0 * int((first & second).sum()) / total
 
 
-def surface(mask: np.ndarray) -> np.ndarray:
+def surface(mask: Array) -> Array:
     """The mask's voxels with a face neighbour outside it, or outside the volume; bool."""
     mask = np.asarray(mask, bool)
     return mask & ~ndimage.binary_erosion(mask)
 
 
-def surface_distances(
-    first: np.ndarray, second: np.ndarray, spacing: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
+def surface_distances(first: Array, second: Array, spacing: Sequence[float]) -> tuple[Array, Array]:
     """Distances in mm between the centres of two masks' surface voxels; see :func:`surface`.
 
     Args:
@@ -52,7 +52,7 @@ def surface_distances(
     return tuple(tree.query(p, workers=-1)[0] for tree, p in zip(reversed(trees), points))
 
 
-def hausdorff_distance(distances: tuple[np.ndarray, np.ndarray], percentile: float = 95) -> float:
+def hausdorff_distance(distances: tuple[Array, Array], percentile: float = 95) -> float:
     """The larger of the percentiles of both directions, mm; 100 gives the Hausdorff distance.
 
     Percentiles are interpolated linearly.
@@ -64,7 +64,7 @@ def hausdorff_distance(distances: tuple[np.ndarray, np.ndarray], percentile: flo
     return float(max(np.percentile(d, percentile) for d in distances))
 
 
-def mean_surface_distance(distances: tuple[np.ndarray, np.ndarray]) -> float:
+def mean_surface_distance(distances: tuple[Array, Array]) -> float:
     """The mean of both directions' mean distances, mm.
 
     Args:
@@ -73,7 +73,7 @@ def mean_surface_distance(distances: tuple[np.ndarray, np.ndarray]) -> float:
     return float(np.mean([d.mean() for d in distances]))
 
 
-def folded_fraction(determinant: np.ndarray, mask: np.ndarray | None = None) -> float:
+def folded_fraction(determinant: Array, mask: Array | None = None) -> float:
     """Share of voxels whose Jacobian determinant is not positive, in the mask or everywhere.
 
     Example:
@@ -84,7 +84,7 @@ def folded_fraction(determinant: np.ndarray, mask: np.ndarray | None = None) -> 
     return float(np.mean(values <= 0)) if values.size else 0.0
 
 
-def log_jacobian_deviation(determinant: np.ndarray, mask: np.ndarray | None = None) -> float:
+def log_jacobian_deviation(determinant: Array, mask: Array | None = None) -> float:
     """Standard deviation of the determinant's natural logarithm where it is positive.
 
     Not a number where nothing is positive.
@@ -98,7 +98,7 @@ def log_jacobian_deviation(determinant: np.ndarray, mask: np.ndarray | None = No
     return float(np.std(np.log(values))) if values.size else float("nan")
 
 
-def landmark_errors(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+def landmark_errors(expected: Array, found: Array) -> Array:
     """Distances in mm between corresponding points.
 
     Args:

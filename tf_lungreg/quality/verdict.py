@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tf_lungreg.quality.measures import Measures
@@ -61,7 +62,7 @@ def _apart(value: float, other: float, digits: int) -> tuple[str, str]:
     return f"{value:.{digits}f}", f"{other:.{digits}f}"
 
 
-def _similarity(before, after):
+def _similarity(before: float, after: float) -> Iterator[tuple[int, str]]:
     # Of whichever sign: where one contrast is the other's inverse, -1 is the best there is.
     before, after = abs(before), abs(after)
     if after < before:
@@ -73,7 +74,7 @@ def _similarity(before, after):
         yield 1, f"the images still differ: their correlation is {found}"
 
 
-def _start(measures: Measures):
+def _start(measures: Measures) -> Iterator[tuple[int, str]]:
     """Two images of one patient agree roughly before anything is registered."""
     image, mask = abs(measures.ncc_before), measures.dice_before
     if image < AGREEMENT:
@@ -86,7 +87,7 @@ def _start(measures: Measures):
         yield 1, "the images agree better with left and right exchanged in one; is one mirrored?"
 
 
-def _folds(measures: Measures):
+def _folds(measures: Measures) -> Iterator[tuple[int, str]]:
     where, share = "lung", measures.folds_lung
     if share is None:
         where, share = "volume", measures.folds_volume
@@ -95,26 +96,26 @@ def _folds(measures: Measures):
         yield level, f"{100 * share:.2g} % of the {where} is folded"
 
 
-def _overlap(share):
+def _overlap(share: float) -> Iterator[tuple[int, str]]:
     level = sum(share < limit for limit in OVERLAP)
     if level:
         percent = _apart(100 * share, 100 * OVERLAP[level - 1], 0)[0]
         yield level, f"only {percent} % of the fixed image lies within the moving one"
 
 
-def _saturation(share):
+def _saturation(share: float) -> Iterator[tuple[int, str]]:
     if share >= SATURATED:
         yield 1, f"{100 * share:.2g} % of the spatial gradients are at their limits"
 
 
-def _dice(measures: Measures):
+def _dice(measures: Measures) -> Iterator[tuple[int, str]]:
     before, after = measures.dice_before, measures.dice_after
     if before is not None and after is not None and after < before:
         first, last = _apart(before, after, 3)
         yield 1, f"the masks' Dice went from {first} to {last}"
 
 
-def _landmarks(measures: Measures):
+def _landmarks(measures: Measures) -> Iterator[tuple[int, str]]:
     before, after = measures.tre_before, measures.tre_after
     if before is not None and after is not None and after > before:
         first, last = _apart(before, after, 2)

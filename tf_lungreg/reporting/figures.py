@@ -9,8 +9,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+
+from tf_lungreg.arrays import Array
 
 GRID_LINES = 16  # across the longer side of a slice, few enough to see the image behind
 
@@ -24,11 +27,11 @@ _BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers
 
 
 def registration_figure(
-    reference: np.ndarray,
-    moving: np.ndarray,
-    warped: np.ndarray,
-    grid: np.ndarray,
-    spacing: Sequence[float],
+    reference: Array,
+    moving: Array,
+    warped: Array,
+    grid: Array,
+    spacing: Sequence[float] | Array,
     axis: int = 0,
     index: int | None = None,
     sides: tuple[str, str] | None = None,
@@ -52,10 +55,10 @@ def registration_figure(
     Returns:
         A figure of four panels.
     """
-    index = reference.shape[axis] // 2 if index is None else index
+    place: int = reference.shape[axis] // 2 if index is None else index
     rows, columns = _VIEW[axis]
-    lines_y, lines_x = (_cut(grid[..., a], axis, index) for a in (rows, columns))
-    reference, moving, warped = (_cut(v, axis, index) for v in (reference, moving, warped))
+    lines_y, lines_x = (_cut(grid[..., a], axis, place) for a in (rows, columns))
+    reference, moving, warped = (_cut(v, axis, place) for v in (reference, moving, warped))
     plain_y, plain_x = np.meshgrid(*[np.arange(n) for n in reference.shape], indexing="ij")
     aspect = spacing[rows] / spacing[columns]
     height = reference.shape[0] * aspect / reference.shape[1]
@@ -96,9 +99,9 @@ def mark_sides(panel: Axes, sides: tuple[str, str]) -> None:
 
 
 def jacobian_figure(
-    images: Sequence[np.ndarray],
-    determinants: Sequence[np.ndarray],
-    masks: Sequence[np.ndarray | None],
+    images: Sequence[Array],
+    determinants: Sequence[Array],
+    masks: Sequence[Array | None],
     spacings: Sequence[float],
     titles: Sequence[str],
     sides: Sequence[tuple[str, str]],
@@ -119,28 +122,28 @@ def jacobian_figure(
     height = max(image.shape[0] * step for image, step in zip(images, spacings))
     figure = Figure(figsize=(13, 11.5 * height / sum(widths) + 0.5), layout="constrained")
     panels = figure.subplots(1, len(images), squeeze=False, width_ratios=widths)[0]
+    pictures: list[AxesImage] = []
     colours = colormaps["RdBu"].with_extremes(under="#3b0011", over="#021a36")
     scale = LogNorm(0.5, 2)
     slices = zip(panels, images, determinants, masks, titles, sides)
     for panel, image, values, mask, title, letters in slices:
         hidden = np.zeros(values.shape, bool) if mask is None else ~mask
         panel.imshow(image, cmap="gray", vmin=0, vmax=1)
-        shown = panel.imshow(
-            np.ma.array(np.maximum(values, 1e-3), mask=hidden), cmap=colours, norm=scale, alpha=0.7
-        )
+        shown = np.ma.array(np.maximum(values, 1e-3), mask=hidden)
+        pictures.append(panel.imshow(shown, cmap=colours, norm=scale, alpha=0.7))
         folds = np.ma.array(np.ones(values.shape), mask=hidden | (values > 0))
         panel.imshow(folds, cmap="gray", vmin=1, vmax=2)
         panel.set_title(title)
         panel.set_axis_off()
         mark_sides(panel, letters)
-    bar = figure.colorbar(shown, ax=list(panels), shrink=0.8, extend="both", pad=0.01)
+    bar = figure.colorbar(pictures[-1], ax=list(panels), shrink=0.8, extend="both", pad=0.01)
     bar.set_ticks([0.5, 0.7, 1, 1.4, 2], labels=["0.5", "0.7", "1", "1.4", "2"])
     bar.minorticks_off()
     bar.set_label("volume in the moving image / in the fixed")
     return figure
 
 
-def overlay(fixed: np.ndarray, other: np.ndarray) -> np.ndarray:
+def overlay(fixed: Array, other: Array) -> Array:
     """Two images in [0, 1] as one, (..., 3): grey where they agree, orange or blue where not.
 
     Orange is brighter in the fixed image, blue in the other one.
@@ -202,13 +205,13 @@ def dice_figure(before: Sequence[float], after: Sequence[float], names: Sequence
     return figure
 
 
-def _cut(volume, axis, index):
+def _cut(volume: Array, axis: int, index: int) -> Array:
     """One slice, (rows, columns) as in ``_VIEW``."""
     cut = np.take(volume, index, axis=axis)
     return cut if _VIEW[axis][0] < _VIEW[axis][1] else cut.T
 
 
-def _draw_grid(panel, y, x):
+def _draw_grid(panel: Axes, y: Array, x: Array) -> None:
     step = max(y.shape) / GRID_LINES
     for values in (y, x):
         levels = np.arange(0, max(y.shape), step)

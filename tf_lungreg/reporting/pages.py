@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from tf_lungreg.arrays import Array
+
 
 def render(template: str, **values: object) -> str:
     """Fills a template; every value is escaped.
@@ -40,7 +42,7 @@ def figure_source(figure: Figure) -> str:
     return _source(data)
 
 
-def pixels_source(colours: np.ndarray) -> str:
+def pixels_source(colours: Array) -> str:
     """An array of colours, (H, W, 3) in [0, 1], as the source of an image in a page."""
     data = io.BytesIO()
     imsave(data, np.clip(colours, 0, 1), format="png")

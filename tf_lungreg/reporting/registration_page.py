@@ -70,7 +70,7 @@ def _stages(measures: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of what is measured at each stage."""
     stages = ("world", "before", "after")
 
-    def row(title, pattern, form):
+    def row(title: str, pattern: str, form: str) -> tuple[str, ...]:
         values = [measures.get(pattern.format(stage)) for stage in stages]
         return (title, *("" if v is None else form.format(v) for v in values))
 

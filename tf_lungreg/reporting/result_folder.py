@@ -29,7 +29,7 @@ FILES = (
 
 def save_result(
     result: RegistrationResult,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     report: bool = False,
     itk_transform: bool = False,
     overwrite: bool = False,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tf_lungreg.cohorts.cache import PreparedPair, PreparedScan
 from tf_lungreg.files import write_text
@@ -16,10 +18,10 @@ from tf_lungreg.reporting.pages import figure_source, render
 
 def write_training_report(
     path: Path,
-    model,
+    model: tf.keras.Model,
     validation: Sequence[PreparedPair],
     history: Sequence[dict[str, float]],
-    metrics: dict,
+    metrics: Mapping[str, Any],
 ) -> None:
     """Writes a training's report: figures of merit, learning curves, the paper's Figure 2.
 
@@ -52,14 +54,14 @@ def write_training_report(
     write_text(path, render("training", **values))
 
 
-def _figures_of_merit(metrics) -> list[tuple[str, str, str]]:
+def _figures_of_merit(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Rows of measure, before, after."""
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     if "dice_after" in metrics:
-        dice = [f"{100 * metrics[f'dice_{when}']:.2f} %" for when in ("before", "after")]
-        rows.append(("Dice of the lung masks, mean", *dice))
-    image = [f"{metrics[f'mse_{when}']:.5f}" for when in ("before", "after")]
-    rows.append(("Mean squared difference of the images", *image))
+        before, after = (f"{100 * metrics[f'dice_{when}']:.2f} %" for when in ("before", "after"))
+        rows.append(("Dice of the lung masks, mean", before, after))
+    before, after = (f"{metrics[f'mse_{when}']:.5f}" for when in ("before", "after"))
+    rows.append(("Mean squared difference of the images", before, after))
     for place in ("lung", "volume"):
         if f"folds_{place}" in metrics:
             share = f"{100 * metrics[f'folds_{place}']:.4f} %"
@@ -67,11 +69,11 @@ def _figures_of_merit(metrics) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _pair_name(row) -> str:
+def _pair_name(row: Mapping[str, Any]) -> str:
     return f"{row['moving']} → {row['fixed']}"
 
 
-def _dice(rows) -> str | None:
+def _dice(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """A picture of the pairs' Dice before and after; None without masks."""
     rows = [row for row in rows if "dice_after" in row]
     if not rows:
@@ -80,13 +82,15 @@ def _dice(rows) -> str | None:
     return figure_source(dice_figure(before, after, [_pair_name(row) for row in rows]))
 
 
-def _median_pair(rows) -> int:
+def _median_pair(rows: Sequence[Mapping[str, Any]]) -> int:
     """The number of the pair that is neither the best nor the worst."""
     order = np.argsort([row.get("dice_after", -row["mse_after"]) for row in rows])
     return int(order[len(order) // 2])
 
 
-def _example(model, fixed: PreparedScan, moving: PreparedScan) -> list[tuple[str, str]]:
+def _example(
+    model: tf.keras.Model, fixed: PreparedScan, moving: PreparedScan
+) -> list[tuple[str, str]]:
     """Name and picture of three planes of a pair."""
     outputs = register_arrays(model, fixed.image, moving.image)
     warped = outputs["warped"][0, ..., 0].numpy()
@@ -98,7 +102,7 @@ def _example(model, fixed: PreparedScan, moving: PreparedScan) -> list[tuple[str
     ]
 
 
-def _slice(scan, axis) -> int:
+def _slice(scan: PreparedScan, axis: int) -> int:
     """The slice with the most lung, or the middle one."""
     if scan.mask is None:
         return scan.image.shape[axis] // 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from nibabel import orientations
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import Frame, apply_affine, to_axis_codes
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window, apply_window, window_limits
@@ -37,12 +38,12 @@ class PlaneView:
 
     name: str
     frame: Frame
-    fixed: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    grid: np.ndarray
-    jacobian: np.ndarray
-    lung: np.ndarray | None
+    fixed: Array
+    before: Array
+    after: Array
+    grid: Array
+    jacobian: Array
+    lung: Array | None
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -56,7 +57,7 @@ def plane_views(
     moving: Image,
     transform: Transform,
     jacobian: Image,
-    translation: np.ndarray,
+    translation: Array,
     window: Window = "auto",
     lung: Image | None = None,
 ) -> list[PlaneView]:
@@ -93,19 +94,19 @@ def plane_views(
     return views
 
 
-def _seen(image: Image, window: Window) -> Callable[[np.ndarray], np.ndarray]:
+def _seen(image: Image, window: Window) -> Callable[[Array], Array]:
     """How the image looks at world points, in [0, 1]."""
     limits = window_limits(image.data, window, image.name)
     return lambda points: apply_window(_sample(image, points), limits)
 
 
-def _fullest(lung: np.ndarray) -> np.ndarray:
+def _fullest(lung: Array) -> Array:
     """The voxel coordinates whose three slices show the most lung, (3,)."""
     others = ((1, 2), (0, 2), (0, 1))
     return np.array([np.argmax(lung.sum(axis=axes)) for axes in others], dtype=float)
 
 
-def _sample(volume: Image, points: np.ndarray, interpolation: str = "linear") -> np.ndarray:
+def _sample(volume: Image, points: Array, interpolation: str = "linear") -> Array:
     mask = volume.data.dtype == bool
     data = volume.data.view(np.uint8) if mask else volume.data
     sampler = Sampler(data, interpolation, outside=data.min())
@@ -113,7 +114,7 @@ def _sample(volume: Image, points: np.ndarray, interpolation: str = "linear") ->
     return out.astype(bool) if mask else out
 
 
-def _plane(grid: Frame, axis_codes, middle: np.ndarray) -> Frame:
+def _plane(grid: Frame, axis_codes: tuple[str, str, str], middle: Array) -> Frame:
     """A slice through a voxel of a grid, with square pixels that cover the grid's extent."""
     orientation = to_axis_codes(grid.affine, axis_codes)
     shape = np.empty(3, dtype=int)
@@ -130,4 +131,4 @@ def _plane(grid: Frame, axis_codes, middle: np.ndarray) -> Frame:
     start[0] = np.round(apply_affine(np.linalg.inv(turn), middle)[0])
     to_turned = np.diag([*scale, 1.0])
     to_turned[:3, 3] = start
-    return Frame(tuple(pixels), grid.affine @ turn @ to_turned)
+    return Frame(pixels, grid.affine @ turn @ to_turned)
