@@ -7,15 +7,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.export import find_model, model_checksum, read_card, read_weights
 from tf_lungreg.files import record_changes
+from tf_lungreg.inference.network_pass import RegistrationModel
 from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.metrics_file import METRICS, read_metrics
 from tf_lungreg.registration.settings import RegistrationSettings
 
 
-def model_record(model) -> dict:
+def model_record(model: str | os.PathLike[str] | RegistrationModel) -> dict[str, Any]:
     """What a result records of the model: its path, and the checksum where it has one.
 
     Args:
@@ -32,7 +34,7 @@ def model_record(model) -> dict:
     return {"model": str(path), "model_sha256": model_checksum(card, weights)}
 
 
-def decisive(settings: Mapping) -> dict:
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that change a result, as JSON has them; those not given have their defaults.
 
     Args:
@@ -46,7 +48,7 @@ def decisive(settings: Mapping) -> dict:
 def find_difference(
     folder: Path,
     inputs: PairInputs,
-    model: Mapping,
+    model: Mapping[str, Any],
     settings: RegistrationSettings,
     itk_transform: bool,
 ) -> str | None:
@@ -79,14 +81,14 @@ def find_difference(
     return next(iter(changes), None)
 
 
-def _model_changes(before: Mapping, model: Mapping) -> list[str]:
+def _model_changes(before: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
     """By the weights where both are known, because a model may be moved or trained again."""
     known = before.get("model_sha256") and model["model_sha256"]
     key = "model_sha256" if known else "model"
     return [] if before[key] == model[key] else [f"another model ({before['model']})"]
 
 
-def _input_changes(before: Mapping, inputs: PairInputs) -> list[str]:
+def _input_changes(before: Mapping[str, Any], inputs: PairInputs) -> list[str]:
     now = inputs.record()
     stored = {name: record["sha256"] for name, record in before.items()}
     names = dict.fromkeys([*now, *stored])

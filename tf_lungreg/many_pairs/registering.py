@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
 from tf_lungreg.files import FolderInUseError, check_folder, check_new_folder, locked, sharing
 from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
-from tf_lungreg.inference.network_pass import NO_MODEL
+from tf_lungreg.inference.network_pass import NO_MODEL, RegistrationModel
 from tf_lungreg.many_pairs.record import decisive, find_difference, model_record
 from tf_lungreg.many_pairs.summary import SUMMARY, write_summary
 from tf_lungreg.many_pairs.worker_processes import WorkerDied, run_in_workers
@@ -35,7 +36,7 @@ _LONGEST_NAME = 255  # bytes, on most file systems
 _COLUMNS = tuple(PairInputs.__dataclass_fields__)
 
 
-def read_pairs(path: str | os.PathLike) -> dict[str, PairInputs]:
+def read_pairs(path: str | os.PathLike[str]) -> dict[str, PairInputs]:
     """Reads ``fixed,moving[,fixed_mask,moving_mask,fixed_landmarks,moving_landmarks,name]``.
 
     Paths are relative to the table's folder. A pair without a name is called
@@ -71,8 +72,8 @@ def _is_folder_name(name: str) -> bool:
 
 def register_pairs(
     pairs: Mapping[str, PairInputs],
-    out: str | os.PathLike,
-    model: str | os.PathLike | None = None,
+    out: str | os.PathLike[str],
+    model: str | os.PathLike[str] | RegistrationModel | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     itk_transform: bool = False,
@@ -106,8 +107,8 @@ def register_pairs(
     out = Path(out)
     settings = settings or RegistrationSettings()
     check_folder(out)
-    model, record = _find_model(model, settings)
-    task = _Task(model, record, itk_transform, overwrite, settings)
+    found, record = _find_model(model, settings)
+    task = _Task(found, record, itk_transform, overwrite, settings)
     with sharing(out, task.asked()):
         return _register_all(pairs, out, task, jobs)
 
@@ -135,7 +136,9 @@ def _register_all(
     return progress.failed
 
 
-def _find_model(model, settings: RegistrationSettings) -> tuple[object, dict]:
+def _find_model(
+    model: str | os.PathLike[str] | RegistrationModel | None, settings: RegistrationSettings
+) -> tuple[str | RegistrationModel, dict[str, Any]]:
     """What is passed to the workers, and its record."""
     if settings.refine and str(model) == NO_MODEL:
         return NO_MODEL, {"model": NO_MODEL, "model_sha256": None}
@@ -183,8 +186,10 @@ class _Progress:
 
     def tell(self, name: str, outcome: _Outcome | WorkerDied) -> None:
         """Logs how a pair ended."""
-        problem = str(outcome) if isinstance(outcome, WorkerDied) else outcome.problem
-        for warning in getattr(outcome, "warnings", ()):
+        if isinstance(outcome, WorkerDied):
+            outcome = _Outcome(str(outcome))
+        problem = outcome.problem
+        for warning in outcome.warnings:
             warnings.warn(f"{name}: {warning}", stacklevel=2)
         if problem:
             self.failed[name] = problem
@@ -242,8 +247,8 @@ class _Outcome:
 class _Task:
     """What is done with every pair; called in another process."""
 
-    model: object
-    record: dict
+    model: str | RegistrationModel
+    record: dict[str, Any]
     itk_transform: bool
     overwrite: bool
     settings: RegistrationSettings
@@ -259,7 +264,7 @@ class _Task:
                 return _Outcome(None, elsewhere=True)
         return _Outcome(problem, tuple(dict.fromkeys(str(each.message) for each in told)))
 
-    def asked(self) -> dict:
+    def asked(self) -> dict[str, Any]:
         """What commands have to agree on that write to one folder at the same time."""
         model = self.record["model_sha256"] or self.record["model"]
         return {
@@ -291,11 +296,13 @@ class _Task:
 
     def _register_alone(self, files: PairInputs, folder: Path) -> None:
         check_new_folder(folder, self.overwrite, FILES)
-        named = isinstance(self.model, str) and self.model != NO_MODEL
+        model = self.model
+        if isinstance(model, str) and model != NO_MODEL:
+            model = _load_model(model)
         result = register(
             files.fixed,
             files.moving,
-            _load_model(self.model) if named else self.model,
+            model,
             fixed_mask=files.fixed_mask,
             moving_mask=files.moving_mask,
             landmarks=(files.fixed_landmarks, files.moving_landmarks),
@@ -307,14 +314,16 @@ class _Task:
 _load_model = functools.lru_cache(maxsize=1)(load_model)
 
 
-def _caught(function: Callable[[PairInputs, Path], None], *pair) -> str | None:
+def _caught(
+    function: Callable[[PairInputs, Path], None], files: PairInputs, folder: Path
+) -> str | None:
     """The error that the function raises, in one line.
 
     Raises:
         FolderInUseError: another command is registering the pair.
     """
     try:
-        function(*pair)
+        function(files, folder)
     except FolderInUseError:
         raise
     except USER_ERRORS as error:

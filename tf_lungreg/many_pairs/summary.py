@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS
 from tf_lungreg.files import locked
@@ -41,7 +42,7 @@ def write_summary(out: Path, names: Sequence[str], failed: Mapping[str, str]) ->
             write_table(out / SUMMARY, table, overwrite=True)
 
 
-def _done(out: Path) -> dict[str, dict]:
+def _done(out: Path) -> dict[str, dict[str, Any]]:
     """The rows of all folders with results."""
     folders = [path.parent for path in out.glob(f"*/{METRICS}")]
     read = {folder.name: read_metrics(folder) for folder in folders}
@@ -52,18 +53,18 @@ def _done(out: Path) -> dict[str, dict]:
     }
 
 
-def _row(name: str, record: Mapping) -> dict:
+def _row(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     quality, measures = record["quality"], record["measures"]
     values = {"quality": quality["verdict"], **{key: measures.get(key) for key in _MEASURES[1:]}}
     reasons = "; ".join(quality.get("reasons", []))
     return {"name": name, "status": "registered", **values, "reasons": reasons}
 
 
-def _failed_row(name: str, reason: str) -> dict:
+def _failed_row(name: str, reason: str) -> dict[str, Any]:
     return {"name": name, "status": "failed", **dict.fromkeys(_MEASURES), "reasons": reason}
 
 
-def _failed_earlier(out: Path) -> list[dict]:
+def _failed_earlier(out: Path) -> list[dict[str, Any]]:
     """The failed rows of the table before this one; none if it cannot be read."""
     try:
         rows = read_table(out / SUMMARY, ("name", "status"))

@@ -5,20 +5,24 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from multiprocessing import connection
+from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
 from tf_lungreg.environment import available_cores
 from tf_lungreg.interruption import end_with_parent, signals_interrupt
 
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
+
 _PATIENCE = 5  # seconds in which workers that are told to end may remove their temporary files
 
 
 def run_in_workers(
-    work: Callable, tasks: Mapping[str, object], jobs: int
-) -> Iterator[tuple[str, object]]:
+    work: Callable[[_Argument], _Result], tasks: Mapping[str, _Argument], jobs: int
+) -> Generator[tuple[str, _Result | WorkerDied]]:
     """Calls a function with each of many arguments, in other processes.
 
     A file can end the process that reads it. Therefore even one task at a time is not done in this
@@ -36,7 +40,7 @@ def run_in_workers(
     """
     waiting = list(tasks.items())[::-1]
     threads = max(1, available_cores() // jobs) if jobs > 1 else None
-    workers: list[_Worker] = []
+    workers: list[_Worker[_Argument, _Result]] = []
     try:
         workers += [_Worker(work, threads) for _ in range(min(jobs, len(waiting)))]
         for worker in workers:
@@ -80,10 +84,10 @@ class WorkerDied:
         return f"the process was ended by {name} while it worked on this pair{hint}"
 
 
-class _Worker:
+class _Worker(Generic[_Argument, _Result]):
     """A process that does one task after another."""
 
-    def __init__(self, work: Callable, threads: int | None):
+    def __init__(self, work: Callable[[_Argument], _Result], threads: int | None):
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
@@ -91,20 +95,23 @@ class _Worker:
         theirs.close()  # so that the worker's end shows here as the end of the connection
         self.task: str | None = None
 
-    def begin(self, name: str, argument: object) -> None:
+    def begin(self, name: str, argument: _Argument) -> None:
         self.task = name
         try:
             self.connection.send(argument)
         except OSError:  # it has died; finish() tells
             pass
 
-    def finish(self) -> tuple[str, object]:
+    def finish(self) -> tuple[str, _Result | WorkerDied]:
         name, self.task = self.task, None
+        assert name is not None  # it was begun
         try:
             return name, self.connection.recv()
         except (EOFError, OSError):
             self.end(time.monotonic() + _PATIENCE)
-            return name, WorkerDied(self.process.exitcode)
+            code = self.process.exitcode
+            assert code is not None  # it has ended
+            return name, WorkerDied(code)
 
     def end(self, deadline: float) -> None:
         """Kills the process if it has not ended in time."""
@@ -115,7 +122,9 @@ class _Worker:
             self.process.join()
 
 
-def _serve(tasks: connection.Connection, work: Callable, threads: int | None) -> None:
+def _serve(
+    tasks: connection.Connection, work: Callable[[Any], object], threads: int | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, too, which ends this
     end_with_parent()
     try:

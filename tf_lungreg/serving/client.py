@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -83,7 +84,7 @@ class RemoteModel:
         address: str,
         name: str = NAME,
         version: int | str | None = None,
-        tls: str | os.PathLike | None = None,
+        tls: str | os.PathLike[str] | None = None,
         timeout: float = 600,
         outputs: Sequence[str] | None = None,
     ):
@@ -99,7 +100,7 @@ class RemoteModel:
         self.card = json.loads(tf.make_ndarray(response.outputs["card"])[0])
         self.path = f"{address}/{name}/{self._version}"
 
-    def __call__(self, inputs: Mapping) -> dict[str, tf.Tensor]:
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """The outputs for ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1].
 
         Raises:
@@ -108,7 +109,7 @@ class RemoteModel:
         outputs = self._predict("serving_default", inputs, self._outputs).outputs
         return {name: tf.constant(tf.make_ndarray(value)) for name, value in outputs.items()}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[RemoteModel], tuple[Any, ...]]:
         """Connects anew in another process, to the same version."""
         settings = (self._address, self._name, self._version, self._tls, self._timeout)
         return RemoteModel, (*settings, self._outputs)
@@ -140,7 +141,7 @@ class RemoteModel:
         return dict(found.signature_def)
 
     def _predict(
-        self, signature: str, inputs: Mapping, outputs: Sequence[str] | None = None
+        self, signature: str, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None
     ) -> predict_pb2.PredictResponse:
         request = predict_pb2.PredictRequest(model_spec=self._spec(), output_filter=outputs)
         request.model_spec.signature_name = signature
@@ -156,7 +157,7 @@ class RemoteModel:
             spec.version_label = self._version
         return spec
 
-    def _call(self, method, request):
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
@@ -171,7 +172,7 @@ class RemoteModel:
         )
 
 
-def _check(name, version, timeout) -> None:
+def _check(name: str, version: int | str | None, timeout: float) -> None:
     """Refuses what no server could answer."""
     if not name:
         raise InputError("model-name: the name of a model on the server is needed, not ''.")
@@ -191,7 +192,7 @@ def _is_local(host: str) -> bool:
         return name.lower() == "localhost"
 
 
-def _channel(address: str, tls: str | os.PathLike | None) -> grpc.Channel:
+def _channel(address: str, tls: str | os.PathLike[str] | None) -> grpc.Channel:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(f"server: HOST:PORT is needed, PORT 1 to 65535, not {address!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from tf_lungreg.images.image import AnyImage
 from tf_lungreg.registration.pipeline import register
@@ -34,7 +35,7 @@ class RegistrationClient:
         target: str,
         name: str = NAME,
         version: int | str | None = None,
-        tls: str | os.PathLike | None = None,
+        tls: str | os.PathLike[str] | None = None,
         timeout: float = 600,
     ):
         self.model = RemoteModel(target, name, version, tls, timeout, outputs=NEEDED)
@@ -43,7 +44,7 @@ class RegistrationClient:
         self,
         fixed: AnyImage,
         moving: AnyImage,
-        **options,
+        **options: Any,
     ) -> RegistrationResult:
         """Registers two images.
 

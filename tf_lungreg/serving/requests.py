@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
@@ -37,7 +38,9 @@ def read_inputs(
     }
 
 
-def _read_tensor(name: str, proto, needed: meta_graph_pb2.TensorInfo) -> tf.Tensor:
+def _read_tensor(
+    name: str, proto: tensor_pb2.TensorProto, needed: meta_graph_pb2.TensorInfo
+) -> tf.Tensor:
     try:
         found = tf.make_ndarray(proto)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ Serving has besides, labels, several versions at once, metrics, batching, it has
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 
@@ -49,10 +49,10 @@ class LocalServer:
 
 
 def start_server(
-    models: Mapping[str, str | os.PathLike],
+    models: Mapping[str, str | os.PathLike[str]],
     port: int = 8500,
     host: str = "127.0.0.1",
-    tls: tuple[str | os.PathLike, str | os.PathLike] | None = None,
+    tls: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
 ) -> LocalServer:
     """Serves models in the background: PredictionService, ModelService and gRPC health.
 
@@ -87,7 +87,7 @@ def start_server(
     return LocalServer(f"{host}:{port}", store, server)
 
 
-def _listen(server: grpc.Server, address: str, tls) -> int:
+def _listen(server: grpc.Server, address: str, tls: Sequence[str | os.PathLike[str]] | None) -> int:
     credentials = None
     if tls is not None:
         certificate, key = map(read_pem, tls)

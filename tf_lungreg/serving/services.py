@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -29,7 +30,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, store: ModelStore):
         self._store = store
 
-    def Predict(self, request, context):
+    def Predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         """Runs a signature."""
         served = _find(self._store, request.model_spec, context)
         signature = request.model_spec.signature_name or "serving_default"
@@ -49,7 +52,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name].numpy()))
         return response
 
-    def GetModelMetadata(self, request, context):
+    def GetModelMetadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Gives the signatures: names, types and shapes."""
         served = _find(self._store, request.model_spec, context)
         if list(request.metadata_field) != ["signature_def"]:
@@ -70,7 +77,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, store: ModelStore):
         self._store = store
 
-    def GetModelStatus(self, request, context):
+    def GetModelStatus(
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> get_model_status_pb2.GetModelStatusResponse:
         """Says which version is there."""
         served = _find(self._store, request.model_spec, context)
         response = get_model_status_pb2.GetModelStatusResponse()
@@ -81,7 +90,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
-def _find(store: ModelStore, spec, context: grpc.ServicerContext) -> ServedVersion:
+def _find(
+    store: ModelStore, spec: model_pb2.ModelSpec, context: grpc.ServicerContext
+) -> ServedVersion:
     """The version that a request asks for; the call ends where it is not here."""
     try:
         return store.find(spec)

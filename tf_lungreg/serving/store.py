@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -51,7 +52,7 @@ class ServedVersion:
     name: str
     number: int
     path: Path
-    functions: dict
+    functions: dict[str, Any]
     definitions: dict[str, meta_graph_pb2.SignatureDef]
 
     def spec(self, signature: str = "") -> model_pb2.ModelSpec:
@@ -95,7 +96,7 @@ class ModelStore:
         MissingFileError, InputError: a model cannot be used.
     """
 
-    def __init__(self, models: Mapping[str, str | os.PathLike]):
+    def __init__(self, models: Mapping[str, str | os.PathLike[str]]):
         self._folders = {name: Path(path) for name, path in models.items()}
         self._served = {n: load_version(n, find_model(p)) for n, p in self._folders.items()}
         self._refused: set[Path] = set()
@@ -129,9 +130,10 @@ class ModelStore:
         return served
 
     @contextmanager
-    def turn(self, context: grpc.ServicerContext) -> Iterator[None]:
+    def turn(self, context: grpc.ServicerContext) -> Generator[None]:
         """Waits for the network, as long as the caller waits for the answer."""
-        remaining = context.time_remaining()  # without a deadline None or infinite
+        # Without a deadline None, which gRPC's stubs do not say, or infinite.
+        remaining = cast("float | None", context.time_remaining())
         longest = threading.TIMEOUT_MAX
         if not self._turn.acquire(
             timeout=longest if remaining is None else min(remaining, longest)
@@ -180,7 +182,7 @@ class ModelStore:
         self._stopped.set()
 
 
-def models_of(folder: str | os.PathLike) -> dict[str, Path]:
+def models_of(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """The models in a folder by name: every folder in it that has a version.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def plain(message: str) -> str:
     return " ".join(_NOISE.sub(" ", message).split())
 
 
-def read_pem(path: str | Path) -> bytes:
+def read_pem(path: str | os.PathLike[str]) -> bytes:
     """A certificate or key.
 
     Raises:
