@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+
+from tf_lungreg.arrays import Array
 
 THRESHOLD = 0.5
 PERMUTATIONS = 10_000
 
 
-def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dict:
+def measure(labels: Array, probabilities: Array, seed: int = 0) -> dict[str, Any]:
     """Measures of predictions at the threshold 0.5; an ill patient is the positive case.
 
     Args:
@@ -54,7 +58,7 @@ def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[floa
     return float(low), float(high)
 
 
-def permutation_test(labels: np.ndarray, called: np.ndarray, seed: int) -> float:
+def permutation_test(labels: Array, called: Array, seed: int) -> float:
     """How often permuted labels agree with the predictions at least as often as the true ones.
 
     One-sided; the true labels count as one of the permutations, so that p is never 0.
@@ -70,7 +74,7 @@ def permutation_test(labels: np.ndarray, called: np.ndarray, seed: int) -> float
     return float((1 + np.sum(agreeing >= np.sum(labels == called))) / (1 + PERMUTATIONS))
 
 
-def _proportion(right: np.ndarray) -> dict | None:
+def _proportion(right: Array) -> dict[str, Any] | None:
     count, of = int(right.sum()), len(right)
     if of == 0:
         return None

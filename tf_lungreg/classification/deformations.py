@@ -42,7 +42,7 @@ def sample_pairs(
     method: Method | None,
     pairs: Sequence[ScanPair],
     root: Path,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     box: str,
     window: Window,
 ) -> list[Sampled]:
@@ -60,16 +60,17 @@ def sample_pairs(
         MissingFileError, InputError: a file cannot be used, or a truth is asked for and not there.
     """
     files = [_array_file(Path(folder), method, pair, root, box, window) for pair in pairs]
-    found = [_read(file) for file in files]
-    new = [number for number, sampled in enumerate(found) if sampled is None]
+    kept = [_read(file) for file in files]
+    new = [number for number, sampled in enumerate(kept) if sampled is None]
     for number in new:  # a bad mask is told before the first of many registrations
         _load_mask(pairs[number][0], box)
+    made: dict[int, Sampled] = {}
     with tqdm(new, unit="pair", disable=None) as bar:
         bar.set_description(TRUTH if method is None else method.name)
         for number in bar:
-            found[number] = _sample_pair(method, pairs[number], root, box)
-            _write(files[number], found[number])
-    return found
+            made[number] = _sample_pair(method, pairs[number], root, box)
+            _write(files[number], made[number])
+    return [made[n] if sampled is None else sampled for n, sampled in enumerate(kept)]
 
 
 def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) -> Sampled:
@@ -85,15 +86,22 @@ def _sample_pair(method: Method | None, pair: ScanPair, root: Path, box: str) ->
 def _load_mask(fixed: Scan, box: str) -> Image | None:
     if box != "lungs":
         return None
-    mask = read_mask(fixed.mask)
+    mask = read_mask(_mask_file(fixed))
     check_mask(mask, Image.read(fixed.image, AXIS_CODES).frame)
     return mask
 
 
-def _array_file(folder: Path, method, pair: ScanPair, root: Path, box: str, window) -> Path:
+def _mask_file(fixed: Scan) -> Path:
+    assert fixed.mask is not None  # find_box and predict_cohort look for it
+    return fixed.mask
+
+
+def _array_file(
+    folder: Path, method: Method | None, pair: ScanPair, root: Path, box: str, window: Window
+) -> Path:
     """A name that changes whenever the array would."""
     files = [_truth_file(pair[0], root)] if method is None else [scan.image for scan in pair]
-    files += [pair[0].mask] if box == "lungs" else []
+    files += [_mask_file(pair[0])] if box == "lungs" else []
     identity = None if method is None else [method.name, method.identity, window]
     text = json.dumps([identity, [stamp(file) for file in files], box, SHAPE])
     key = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.reading import CARD, find_model, read_card
 from tf_lungreg.export.writing import add_version
@@ -46,11 +47,11 @@ class ExportedClassifier:
     """
 
     path: Path
-    card: dict
-    classify: object
+    card: dict[str, Any]
+    classify: Callable[..., dict[str, tf.Tensor]]
     loaded: object
 
-    def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, features: Array) -> tuple[Array, Array]:
         """Probability, (N,), and the single networks' responses, (N, networks).
 
         Args:
@@ -61,7 +62,7 @@ class ExportedClassifier:
 
 
 def export_classifiers(
-    models: Sequence[tf.keras.Model], base: str | os.PathLike, card: dict
+    models: Sequence[tf.keras.Model], base: str | os.PathLike[str], card: dict[str, Any]
 ) -> Path:
     """Writes the next version with the signatures ``classify`` and ``card``.
 
@@ -85,7 +86,7 @@ def export_classifiers(
     return add_version(Path(base), write)
 
 
-def load_classifier(path: str | os.PathLike) -> ExportedClassifier:
+def load_classifier(path: str | os.PathLike[str]) -> ExportedClassifier:
     """Loads a version, or the newest below a folder.
 
     Raises:
@@ -109,7 +110,7 @@ def load_classifier(path: str | os.PathLike) -> ExportedClassifier:
 class _Classifiers(tf.Module):
     """What is exported."""
 
-    def __init__(self, models: Sequence[tf.keras.Model], card: dict):
+    def __init__(self, models: Sequence[tf.keras.Model], card: dict[str, Any]):
         super().__init__()
         self._models = list(models)
         self._card = json.dumps(card)
@@ -118,18 +119,18 @@ class _Classifiers(tf.Module):
             v if isinstance(v, tf.Variable) else v.value for m in models for v in m.weights
         ]
 
-    def signatures(self) -> dict:
+    def signatures(self) -> dict[str, Any]:
         shape = (None, *self._models[0].input_shape[1:])
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="displacement")])
-        def classify(displacement):
+        def classify(displacement: tf.Tensor):
             x = tf.ensure_shape(displacement, shape)
             x = tf.debugging.assert_all_finite(x, "displacement: not all values are finite")
             responses = tf.concat([model(x, training=False) for model in self._models], axis=1)
             return {"probability": tf.reduce_mean(responses, axis=1), "responses": responses}
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, name="query")])
-        def card(query):
+        def card(query: tf.Tensor):
             return {"card": tf.fill(tf.shape(query), self._card)}
 
         return {"serving_default": classify, "classify": classify, "card": card}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
 from tf_lungreg.images.image import Image
@@ -29,8 +30,8 @@ class Sampled:
         extent: of the box in mm along D, H, W, (3,).
     """
 
-    displacement: np.ndarray
-    extent: np.ndarray
+    displacement: Array
+    extent: Array
 
 
 def sample(
@@ -58,7 +59,7 @@ def sample(
     return Sampled(displacement.astype(np.float32), extent)
 
 
-def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
+def make_features(sampled: Sampled, unit: str = "mm") -> Array:
     """The network's input, (D, H, W, 3) float32.
 
     Args:
@@ -80,7 +81,7 @@ def make_features(sampled: Sampled, unit: str = "mm") -> np.ndarray:
     return features.astype(np.float32)
 
 
-def breath(sampled: Sampled) -> np.ndarray:
+def breath(sampled: Sampled) -> Array:
     """The displacement in mm less its mean, (D, H, W, 3) float64; what rounding leaves is 0.
 
     Args:
@@ -106,7 +107,7 @@ def sizes(sampled: Sampled) -> dict[str, float]:
     }
 
 
-def mirrored(features: np.ndarray) -> np.ndarray:
+def mirrored(features: Array) -> Array:
     """The same breath in a body whose right and left are exchanged.
 
     Args:
@@ -115,7 +116,7 @@ def mirrored(features: np.ndarray) -> np.ndarray:
     return features[..., ::-1, :] * np.array([1, 1, -1], features.dtype)
 
 
-def bounding_box(frame: Frame, mask: Image | None = None) -> tuple[np.ndarray, np.ndarray]:
+def bounding_box(frame: Frame, mask: Image | None = None) -> tuple[Array, Array]:
     """Lowest corner and extent, mm along D, H, W, of the box around the lungs or the volume.
 
     Args:
@@ -156,7 +157,7 @@ def same_voxels(one: Frame, other: Frame) -> bool:
     return bool(apart.min(axis=1).max() < 0.01 * one.spacing.min())
 
 
-def _root_mean_square(values: np.ndarray) -> float:
+def _root_mean_square(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
@@ -164,20 +165,20 @@ def _size(frame: Frame) -> str:
     return " x ".join(map(str, frame.shape)) + " voxels"
 
 
-def _volume_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def _volume_box(frame: Frame) -> tuple[Array, Array]:
     return _box(_corners(frame), frame)
 
 
-def _corners(frame: Frame) -> np.ndarray:
+def _corners(frame: Frame) -> Array:
     """Voxel coordinates of the eight corner voxels, (8, 3)."""
     return np.array(np.meshgrid(*[[0, n - 1] for n in frame.shape])).reshape(3, -1).T
 
 
-def _mask_box(mask: Image) -> tuple[np.ndarray, np.ndarray]:
+def _mask_box(mask: Image) -> tuple[Array, Array]:
     return _box(np.argwhere(mask.data), mask.frame)
 
 
-def _box(voxels: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def _box(voxels: Array, frame: Frame) -> tuple[Array, Array]:
     """Lowest corner and extent, mm along D, H, W, of the box that holds some voxels whole."""
     centers = apply_affine(frame.affine, voxels) @ DIRECTIONS
     half = np.abs(DIRECTIONS.T @ frame.affine[:3, :3]).sum(axis=1) / 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedKFold
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.classification.features import mirrored
 from tf_lungreg.classification.network import build_ild_classifier
 from tf_lungreg.classification.settings import ClassifierSettings
@@ -31,12 +33,12 @@ class Trained:
     """
 
     models: list[tf.keras.Model]
-    held_out: np.ndarray
+    held_out: Array
     class_weights: tuple[float, float]
 
 
 def train_classifiers(
-    names: Sequence[str], features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings
+    names: Sequence[str], features: Array, labels: Array, settings: ClassifierSettings
 ) -> Trained:
     """Trains the models; the order of the patients does not matter.
 
@@ -61,7 +63,7 @@ def train_classifiers(
     return Trained(models, held_out, class_weights(y))
 
 
-def check_classes(labels: np.ndarray, folds: int) -> None:
+def check_classes(labels: Array, folds: int) -> None:
     """Raises an InputError if a class has fewer patients than there are folds.
 
     Args:
@@ -76,14 +78,15 @@ def check_classes(labels: np.ndarray, folds: int) -> None:
         )
 
 
-def class_weights(labels: np.ndarray) -> tuple[float, float]:
+def class_weights(labels: Array) -> tuple[float, float]:
     """Weights of a healthy and of an ill patient: both classes have the same sum."""
-    return tuple(len(labels) / (2 * float(np.sum(labels == label))) for label in (0, 1))
+    healthy, ill = (len(labels) / (2 * float(np.sum(labels == label))) for label in (0, 1))
+    return healthy, ill
 
 
 @keras_defaults()
 def train_one(
-    features: np.ndarray, labels: np.ndarray, settings: ClassifierSettings, seed: int
+    features: Array, labels: Array, settings: ClassifierSettings, seed: int
 ) -> tf.keras.Model:
     """One model: weighted binary cross entropy, Adam, a halving learning rate.
 
@@ -113,7 +116,7 @@ def train_one(
     return model
 
 
-def respond(models: Sequence[tf.keras.Model], features: np.ndarray) -> np.ndarray:
+def respond(models: Sequence[tf.keras.Model], features: Array) -> Array:
     """Each model's probability for each patient, (N, models).
 
     Args:
@@ -124,17 +127,19 @@ def respond(models: Sequence[tf.keras.Model], features: np.ndarray) -> np.ndarra
     return np.concatenate([model(x, training=False).numpy() for model in models], axis=1)
 
 
-def settings_record(settings: ClassifierSettings) -> dict:
+def settings_record(settings: ClassifierSettings) -> dict[str, Any]:
     """The settings as JSON."""
     return asdict(settings)
 
 
-def _make_step(model: tf.keras.Model, optimizer: tf.keras.optimizers.Optimizer, shape):
+def _make_step(
+    model: tf.keras.Model, optimizer: tf.keras.optimizers.Optimizer, shape: Sequence[int]
+):
     optimizer.build(model.trainable_variables)
     numbers = tf.TensorSpec((None,), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.float32), numbers, numbers])
-    def step(x, y, weight):
+    def step(x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor):
         with tf.GradientTape() as tape:
             p = tf.clip_by_value(model(x, training=True)[:, 0], _CLIP, 1 - _CLIP)
             entropy = -(y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.classification.features import bounding_box
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine
 from tf_lungreg.images.image import Image
@@ -15,10 +16,10 @@ WINDOW = 4  # cells along each axis that are covered at once
 _STRIDE = 2
 _CLIP = 1e-6  # keeps the log-odds of a sure answer finite
 
-Classify = Callable[[np.ndarray], "tuple[np.ndarray, np.ndarray]"]
+Classify = Callable[[Array], "tuple[Array, Array]"]
 
 
-def occlusion_map(classify: Classify, features: np.ndarray) -> np.ndarray:
+def occlusion_map(classify: Classify, features: Array) -> Array:
     """What each cell adds to the log-odds of disease, (D, H, W) float32.
 
     Windows of cells are covered one after another: their displacement becomes the lungs' mean one,
@@ -47,7 +48,7 @@ def occlusion_map(classify: Classify, features: np.ndarray) -> np.ndarray:
     return (total / count).astype(np.float32)
 
 
-def paint_map(cells: np.ndarray, frame: Frame, mask: Image | None = None) -> Image:
+def paint_map(cells: Array, frame: Frame, mask: Image | None = None) -> Image:
     """The map on the fixed image's voxels, 0 outside the lungs.
 
     Args:
@@ -72,6 +73,6 @@ def _starts(size: int) -> list[int]:
     return sorted({*range(0, last, _STRIDE), last})
 
 
-def _log_odds(probability: np.ndarray) -> np.ndarray:
+def _log_odds(probability: Array) -> Array:
     p = np.clip(np.asarray(probability, np.float64), _CLIP, 1 - _CLIP)
     return np.log(p / (1 - p))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from tf_lungreg import __version__
+from tf_lungreg.arrays import Array
 from tf_lungreg.files import write_text
 from tf_lungreg.images.image import Image
 from tf_lungreg.reporting.figures import mark_sides
@@ -19,7 +22,9 @@ MAP, PAGE = "occlusion.nii.gz", "report.html"
 _VIEWS = (("coronal", 0), ("axial", 1), ("sagittal", 2))
 
 
-def write_report(out: str | os.PathLike, found: dict, painted: Image, under: np.ndarray) -> None:
+def write_report(
+    out: str | os.PathLike[str], found: dict[str, Any], painted: Image, under: Array
+) -> None:
     """Writes the map as NIfTI and the page; what is there is replaced.
 
     Args:
@@ -47,7 +52,7 @@ def write_report(out: str | os.PathLike, found: dict, painted: Image, under: np.
     write_text(out / PAGE, render("patient", **values))
 
 
-def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
+def occlusion_figure(painted: Image, under: Array) -> Figure:
     """Three slices through the strongest voxel.
 
     Args:
@@ -60,6 +65,7 @@ def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
     steps = painted.frame.spacing
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     panels = figure.subplots(1, 3)
+    pictures: list[AxesImage] = []
     for panel, (title, axis) in zip(panels, _VIEWS):
         down, across = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
         image, values = (np.take(v, center[axis], axis) for v in (under, painted.data))
@@ -67,7 +73,7 @@ def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
             image, values = image.T, values.T
         aspect = steps[down] / steps[across]
         panel.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
-        shown = panel.imshow(
+        picture = panel.imshow(
             np.ma.array(values, mask=values == 0),
             cmap="PuOr_r",
             vmin=-limit,
@@ -75,8 +81,9 @@ def occlusion_figure(painted: Image, under: np.ndarray) -> Figure:
             alpha=0.6,
             aspect=aspect,
         )
+        pictures.append(picture)
         panel.set_title(title)
         panel.set_axis_off()
         mark_sides(panel, ("A", "P") if axis == 2 else ("R", "L"))
-    figure.colorbar(shown, ax=list(panels), shrink=0.8).set_label("log-odds of disease")
+    figure.colorbar(pictures[-1], ax=list(panels), shrink=0.8).set_label("log-odds of disease")
     return figure

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.classification.fitting import check_classes
 from tf_lungreg.cohorts.cohort import Cohort, ScanPair, load_cohort, phase_pairs, split_patients
 from tf_lungreg.errors import InputError
@@ -39,7 +40,7 @@ class Patients:
         """Those of the training, then those of the test."""
         return [*self.train, *self.test]
 
-    def labels_of(self, pairs: list[ScanPair]) -> np.ndarray:
+    def labels_of(self, pairs: list[ScanPair]) -> Array:
         """1 for ill, 0 for healthy: (N,)."""
         return np.array([self.labels[fixed.participant] for fixed, _ in pairs])
 
@@ -61,7 +62,7 @@ def both_phases(listed: Cohort) -> list[ScanPair]:
     return pairs
 
 
-def load_patients(cohort: str | os.PathLike, seed: int, folds: int) -> Patients:
+def load_patients(cohort: str | os.PathLike[str], seed: int, folds: int) -> Patients:
     """Splits a cohort by patient, 28 and 13 of the paper's 41, and takes inhale and exhale.
 
     Args:

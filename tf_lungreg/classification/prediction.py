@@ -6,9 +6,11 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.classification.accuracy import THRESHOLD
 from tf_lungreg.classification.deformations import TRUTH, sample_pairs
 from tf_lungreg.classification.exported import ExportedClassifier, load_classifier
@@ -21,6 +23,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, check_no_results
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
 from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.images.preparation import Window
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.reproduction.baselines import BASELINES
 from tf_lungreg.reproduction.methods import Method, make_methods
@@ -33,15 +36,15 @@ _SIZES = {"breath": "the displacement's root mean square", "lungs": "the box's s
 
 
 def predict(
-    model: str | os.PathLike,
-    displacement: str | os.PathLike | None = None,
-    fixed: str | os.PathLike | None = None,
-    moving: str | os.PathLike | None = None,
-    fixed_mask: str | os.PathLike | None = None,
-    registration_model: str | os.PathLike | None = None,
-    out: str | os.PathLike | None = None,
+    model: str | os.PathLike[str],
+    displacement: str | os.PathLike[str] | None = None,
+    fixed: str | os.PathLike[str] | None = None,
+    moving: str | os.PathLike[str] | None = None,
+    fixed_mask: str | os.PathLike[str] | None = None,
+    registration_model: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Classifies one patient.
 
     Args:
@@ -81,13 +84,14 @@ def predict(
     }
     mask = _find_mask(classifier, fixed_mask)
     if displacement is not None:
-        field = Transform.read(displacement)
+        field, subject = Transform.read(displacement), displacement
     else:
-        field = _register(classifier, fixed, moving, registration_model)
+        assert fixed is not None and moving is not None  # see above
+        field, subject = _register(classifier, fixed, moving, registration_model), moving
     if mask is not None:
         check_mask(mask, field.frame)
     sampled = sample(field, field.frame, mask, tuple(settings["shape"]))
-    _warn_of_the_unlike(classifier, {os.fspath(displacement or moving): sampled})
+    _warn_of_the_unlike(classifier, {os.fspath(subject): sampled})
     features = make_features(sampled, settings["unit"])
     probability, responses = classifier(features[None])
     found = {
@@ -104,13 +108,13 @@ def predict(
 
 
 def predict_cohort(
-    model: str | os.PathLike,
-    cohort: str | os.PathLike,
-    registration_model: str | os.PathLike | None = None,
-    out: str | os.PathLike | None = None,
-    deformations: str | os.PathLike | None = None,
+    model: str | os.PathLike[str],
+    cohort: str | os.PathLike[str],
+    registration_model: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    deformations: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Classifies everyone in a cohort who has both phases; no diagnosis is needed.
 
     Args:
@@ -166,7 +170,7 @@ def predict_cohort(
     return rows
 
 
-def _answer(probability) -> dict:
+def _answer(probability: float) -> dict[str, Any]:
     return {
         "probability": float(probability),
         "called": ILL if probability >= THRESHOLD else "healthy",
@@ -189,7 +193,7 @@ def _warn_of_the_unlike(classifier: ExportedClassifier, sampled: dict[str, Sampl
                 )
 
 
-def _background(fixed, frame: Frame, mask) -> np.ndarray:
+def _background(fixed: str | os.PathLike[str] | None, frame: Frame, mask: Image | None) -> Array:
     """The fixed image where it is on the map's grid, else the mask, or nothing."""
     image = None if fixed is None else Image.read(fixed, AXIS_CODES)
     if image is not None and image.data.shape == frame.shape:
@@ -197,7 +201,7 @@ def _background(fixed, frame: Frame, mask) -> np.ndarray:
     return np.zeros(frame.shape, bool) if mask is None else mask.data.astype(bool)
 
 
-def _find_mask(classifier: ExportedClassifier, path):
+def _find_mask(classifier: ExportedClassifier, path: str | os.PathLike[str] | None) -> Image | None:
     """The mask, exactly where the classifier needs one."""
     if classifier.card["settings"]["box"] != "lungs":
         return None
@@ -209,7 +213,12 @@ def _find_mask(classifier: ExportedClassifier, path):
     return read_mask(path)
 
 
-def _register(classifier: ExportedClassifier, fixed, moving, model) -> Transform:
+def _register(
+    classifier: ExportedClassifier,
+    fixed: str | os.PathLike[str],
+    moving: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None,
+) -> Transform:
     """The displacement by the method on whose deformations the classifier was trained."""
     method = _find_method(classifier, model)
     if method is None:
@@ -221,7 +230,9 @@ def _register(classifier: ExportedClassifier, fixed, moving, model) -> Transform
     return field
 
 
-def _find_method(classifier: ExportedClassifier, model) -> Method | None:
+def _find_method(
+    classifier: ExportedClassifier, model: str | os.PathLike[str] | None
+) -> Method | None:
     """The method on whose deformations the classifier was trained; None for the truth."""
     before, window = classifier.card["registration"], _window(classifier)
     name = before["method"]
@@ -239,6 +250,6 @@ def _find_method(classifier: ExportedClassifier, model) -> Method | None:
     return method
 
 
-def _window(classifier: ExportedClassifier):
+def _window(classifier: ExportedClassifier) -> Window:
     window = classifier.card["settings"]["window"]
     return window if isinstance(window, str) else tuple(window)

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.classification.exported import export_classifiers
 from tf_lungreg.classification.patients import PREDICTIONS, load_patients
@@ -25,16 +26,16 @@ DEFORMATIONS = "deformations"
 
 
 def train(
-    cohort: str | os.PathLike,
+    cohort: str | os.PathLike[str],
     row: str,
-    models: Mapping[str, str | os.PathLike],
-    out: str | os.PathLike,
+    models: Mapping[str, str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     settings: ClassifierSettings,
     unit: str = "mm",
     window: Window = "auto",
-    deformations: str | os.PathLike | None = None,
+    deformations: str | os.PathLike[str] | None = None,
     command: str = "",
-) -> tuple[Path, dict]:
+) -> tuple[Path, dict[str, Any]]:
     """Trains the classifiers on one method's deformations and writes them as the next version.
 
     Args:
@@ -56,7 +57,8 @@ def train(
     """
     out = Path(out)
     folder = out / DEFORMATIONS if deformations is None else Path(deformations)
-    check_folder(out), check_folder(folder)
+    check_folder(out)
+    check_folder(folder)
     patients = load_patients(cohort, settings.seed, settings.folds)
     ((name, method),) = find_registrations([row], models, window).items()
     outcome = run_row(name, method, patients, settings, folder, unit, window)
@@ -65,17 +67,17 @@ def train(
 
 
 def evaluate(
-    cohort: str | os.PathLike,
+    cohort: str | os.PathLike[str],
     methods: Sequence[str],
-    models: Mapping[str, str | os.PathLike],
-    out: str | os.PathLike,
+    models: Mapping[str, str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     settings: ClassifierSettings,
     unit: str = "mm",
     window: Window = "auto",
-    deformations: str | os.PathLike | None = None,
+    deformations: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     command: str = "",
-) -> dict:
+) -> dict[str, Any]:
     """Trains and tests the classifiers on each method's deformations, with the same patients.
 
     Args:
@@ -98,7 +100,8 @@ def evaluate(
     """
     out = Path(out)
     folder = out / DEFORMATIONS if deformations is None else Path(deformations)
-    check_no_results(out, overwrite, RESULTS), check_folder(folder)
+    check_no_results(out, overwrite, RESULTS)
+    check_folder(folder)
     patients = load_patients(cohort, settings.seed, settings.folds)
     registrations = find_registrations(methods, models, window)
     rows, predictions = {}, []
@@ -115,7 +118,7 @@ def evaluate(
     return results
 
 
-def markdown(results: dict) -> str:
+def markdown(results: dict[str, Any]) -> str:
     """Table 3 as a page."""
     table = [
         "| Method | Accuracy, % (95 % CI) | Paper | AUC | Sensitivity, % | Specificity, % | p "
@@ -142,7 +145,7 @@ def markdown(results: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _line(name: str, row: dict) -> str:
+def _line(name: str, row: dict[str, Any]) -> str:
     test = row["test"]
     printed = f"{paper.TABLE_3[name]['accuracy']:.2f}" if name in paper.TABLE_3 else "–"
     auc, p = (f"{v:.{n}f}" if v is not None else "–" for v, n in ((test["auc"], 2), (test["p"], 4)))
@@ -152,13 +155,13 @@ def _line(name: str, row: dict) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _share(found: dict | None) -> str:
+def _share(found: dict[str, Any] | None) -> str:
     if found is None:
         return "–"
     return f"{found['value']:.2f} ({found['low']:.1f}–{found['high']:.1f})"
 
 
-def _record(command: str, seed: int) -> dict:
+def _record(command: str, seed: int) -> dict[str, Any]:
     return {
         "command": command,
         "seed": seed,

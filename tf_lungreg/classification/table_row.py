@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -39,12 +40,12 @@ class Outcome:
     """
 
     models: list[tf.keras.Model]
-    results: dict
-    predictions: list[dict]
+    results: dict[str, Any]
+    predictions: list[dict[str, Any]]
 
 
 def find_registrations(
-    names: Sequence[str], models: Mapping[str, str | os.PathLike], window: Window = "auto"
+    names: Sequence[str], models: Mapping[str, str | os.PathLike[str]], window: Window = "auto"
 ) -> dict[str, Method | None]:
     """The methods by row, ``truth`` among them.
 
@@ -70,7 +71,7 @@ def run_row(
     method: Method | None,
     patients: Patients,
     settings: ClassifierSettings,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     unit: str = "mm",
     window: Window = "auto",
 ) -> Outcome:
