@@ -35,7 +35,9 @@ def surface(mask: Array) -> Array:
     return mask & ~ndimage.binary_erosion(mask)
 
 
-def surface_distances(first: Array, second: Array, spacing: Sequence[float]) -> tuple[Array, Array]:
+def surface_distances(
+    first: Array, second: Array, spacing: Sequence[float] | Array
+) -> tuple[Array, Array]:
     """Distances in mm between the centres of two masks' surface voxels; see :func:`surface`.
 
     Args:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.cohorts.cohort import ScanPair, load_cohort
 from tf_lungreg.errors import InputError
@@ -28,10 +29,10 @@ from tf_lungreg.reproduction.table_files import write_results
 
 
 def evaluate(
-    cohort: str | os.PathLike,
+    cohort: str | os.PathLike[str],
     methods: Sequence[str],
-    models: Mapping[str, str | os.PathLike],
-    out: str | os.PathLike,
+    models: Mapping[str, str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     seed: int = 0,
     combinations: int | str | None = None,
     spacing: Sequence[float] | None = None,
@@ -40,7 +41,7 @@ def evaluate(
     figure: str | None = None,
     overwrite: bool = False,
     command: str = "",
-) -> dict:
+) -> dict[str, Any]:
     """Evaluates methods on the validation patients of a cohort, or goes on where it stopped.
 
     Args:
@@ -117,11 +118,14 @@ def _find_pair(selection: Selection, name: str | None) -> ScanPair:
 def _combinations(
     selection: Selection, method: Method, asked: int | str | None, seed: int
 ) -> list[ScanPair]:
-    count = asked
-    if asked is None:
-        count = SAMPLE if method.slow else None
-    elif asked == "all":
+    if isinstance(asked, str):
+        if asked != "all":
+            raise InputError(f"combinations: 'all' or a number is needed, not {asked!r}.")
         count = None
+    elif asked is None:
+        count = SAMPLE if method.slow else None
+    else:
+        count = asked
     return sample_pairs(selection.all_combinations, count, seed)
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ def run_methods(
     root: Path,
     picture: ScanPair,
     window: Window,
-) -> dict[str, dict[str, dict]]:
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Registers and measures what is not in the folder yet.
 
     Args:
@@ -60,7 +61,7 @@ def run_methods(
             fixed, moving = (read(scan) for scan in pair)
             drawn = window if pair == picture else None
             _run_pair(out, method, fixed, moving, drawn)
-    rows: dict[str, dict] = {method.name: {} for method, _ in work}
+    rows: dict[str, dict[str, Any]] = {method.name: {} for method, _ in work}
     for method, pair in jobs:
         name = pair_name(pair)
         rows[method.name][name] = _read_row(pair_file(out, method.name, name))
@@ -73,7 +74,7 @@ def _is_done(out: Path, method: Method, pair: ScanPair, picture: ScanPair) -> bo
     return drawn and _read_row(pair_file(out, method.name, name)) is not None
 
 
-def _read_row(path: Path) -> dict | None:
+def _read_row(path: Path) -> dict[str, Any] | None:
     """A pair's row; None where there is no such file, or a damaged one: it is made again."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -48,8 +49,8 @@ class Method:
     name: str
     register: Register
     device: str
-    identity: dict
-    card: dict | None = None
+    identity: dict[str, Any]
+    card: dict[str, Any] | None = None
 
     @property
     def slow(self) -> bool:
@@ -59,7 +60,7 @@ class Method:
 
 def make_methods(
     names: Sequence[str],
-    models: Mapping[str, str | os.PathLike],
+    models: Mapping[str, str | os.PathLike[str]],
     spacing: Sequence[float] | None = None,
     window: Window = "auto",
     refine: Mapping[str, int] | None = None,
@@ -97,7 +98,7 @@ def make_methods(
     ]
 
 
-def _check_name(name: str, names: Sequence[str], models: Mapping) -> None:
+def _check_name(name: str, names: Sequence[str], models: Mapping[str, Any]) -> None:
     if names.count(name) > 1:
         raise InputError(f"--methods: {name!r} is named twice; once is needed.")
     if name in models:
@@ -122,21 +123,21 @@ def _baseline_method(name: str, spacing: Sequence[float] | None, window: Window)
         step = baseline_spacing(fixed.frame) if spacing is None else tuple(spacing)
         frames = network_frame(fixed.frame, moving.frame, step)
         seen = [to_network(v, frame, window) for v, frame in zip((fixed, moving), frames)]
-        result = baseline(*seen, step)
+        result = baseline(seen[0], seen[1], step)
         transform = composed_transform(np.eye(3, 4), result.grid, *frames)
         return transform.on(fixed.frame), float(result.seconds)
 
     return Method(name, register, processor(), {"spacing": spacing and list(spacing)})
 
 
-def _check_refined(name: str, steps: int, models: Mapping) -> None:
+def _check_refined(name: str, steps: int, models: Mapping[str, Any]) -> None:
     if name not in models:
         raise InputError(f"--refine: {name!r} is no model's row; --models {name}=PATH is needed.")
     if steps < 1:
         raise InputError(f"--refine: 1 step or more is needed for {name!r}, not {steps}.")
 
 
-def _model_method(name: str, path: str | os.PathLike, window: Window, steps: int) -> Method:
+def _model_method(name: str, path: str | os.PathLike[str], window: Window, steps: int) -> Method:
     model = load_model(path)
     timed = _TimedModel(model)
 
@@ -148,7 +149,10 @@ def _model_method(name: str, path: str | os.PathLike, window: Window, steps: int
             seconds += time.perf_counter() - started
         return seen.transform.on(fixed.frame), seconds
 
-    identity = {"model": str(model.path), "sha256": model_checksum(model.card, model.weights)}
+    identity: dict[str, Any] = {
+        "model": str(model.path),
+        "sha256": model_checksum(model.card, model.weights),
+    }
     if steps:
         identity["refine"] = steps
     return Method(name, register, _accelerator() or processor(), identity, model.card)
@@ -161,12 +165,12 @@ class _TimedModel:
     """
 
     def __init__(self, model: ExportedModel):
-        self.card = model.card
+        self.path, self.card = model.path, model.card
         self.seconds = float("nan")
         self._model = model
-        self._seen: set = set()
+        self._seen: set[tuple[int, ...]] = set()
 
-    def __call__(self, inputs: dict) -> dict:
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         shape = tuple(inputs["fixed"].shape)
         if shape not in self._seen:
             self._seen.add(shape)
@@ -176,7 +180,7 @@ class _TimedModel:
         self.seconds = time.perf_counter() - started
         return outputs
 
-    def _run(self, inputs: dict) -> dict:
+    def _run(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = self._model(inputs)
         for tensor in outputs.values():
             tensor.numpy()  # waits for a graphics processor
@@ -185,7 +189,8 @@ class _TimedModel:
 
 def baseline_spacing(fixed: Frame) -> tuple[float, float, float]:
     """The paper's voxel size in mm along D, H, W, or the image's own where that is larger."""
-    return tuple(float(s) for s in np.maximum(find_preset("paper").spacing, fixed.spacing))
+    d, h, w = np.maximum(find_preset("paper").spacing, fixed.spacing).tolist()
+    return d, h, w
 
 
 def processor() -> str:

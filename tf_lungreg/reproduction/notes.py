@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.cohorts.cohort import Cohort, ScanPair, load_cohort, split_patients
 from tf_lungreg.errors import USER_ERRORS
@@ -18,7 +19,7 @@ def make_notes(
     selection: Selection,
     methods: Sequence[Method],
     combinations: Mapping[str, Sequence[ScanPair]],
-    results: dict,
+    results: dict[str, Any],
 ) -> list[str]:
     """One sentence or two each, the most important first.
 
@@ -70,7 +71,7 @@ def _patients(selection: Selection, methods: Sequence[Method]):
             )
 
 
-def _missing(selection: Selection, results: dict):
+def _missing(selection: Selection, results: dict[str, Any]):
     pairs = selection.inhale_exhale
     masked, marked = sum(map(has_masks, pairs)), sum(map(has_landmarks, pairs))
     if not masked:
@@ -120,7 +121,7 @@ def _methods(methods: Sequence[Method]):
     )
 
 
-def _measures(results: dict):
+def _measures(results: dict[str, Any]):
     yield (
         "Mean ± sample standard deviation over pairs. Everything is measured on the fixed image's "
         "own grid, with the moving mask warped by the nearest voxel."

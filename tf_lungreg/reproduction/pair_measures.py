@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.cohorts.cohort import Scan
 from tf_lungreg.images.geometry import AXIS_CODES, apply_affine
 from tf_lungreg.images.image import Image, read_mask
@@ -94,7 +95,7 @@ def measure_pair(field: Transform, fixed: Case, moving: Case) -> dict[str, float
     return {name: value for name, value in row.items() if not np.isnan(value)}
 
 
-def observer_difference(scan: Scan) -> np.ndarray | None:
+def observer_difference(scan: Scan) -> Array | None:
     """Mean dx, dy, dz, ds between two observers of one image's landmarks, mm, (4,).
 
     With more observers the mean over all pairs of them; None where there is one only.
@@ -136,9 +137,9 @@ def _overlap(fixed: Image, warped: Image) -> dict[str, float]:
 
 
 def _landmarks(field: Transform, fixed: Scan, moving: Scan) -> dict[str, float]:
-    if not has_landmarks((fixed, moving)):
+    if fixed.landmarks is None or moving.landmarks is None:
         return {}
-    tables = [read_landmarks(scan.landmarks) for scan in (fixed, moving)]
+    tables = read_landmarks(fixed.landmarks), read_landmarks(moving.landmarks)
     _, in_fixed, in_moving = match_landmarks(*tables)
     errors = landmark_errors(in_moving, field.map_points(in_fixed))
     means = dict(zip(LANDMARK_ERRORS, errors.mean(axis=0).tolist()))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
+
+class Row(TypedDict, total=False):
+    """A row of Table 1: Dice in percent, mean and standard deviation; seconds as printed."""
+
+    inhale_exhale: tuple[float, float]
+    all_combinations: tuple[float, float]
+    seconds: str
+
+
 SOURCE = (
     "Christodoulidis et al., Linear and Deformable Image Registration with 3D Convolutional Neural "
     "Networks, 2018, Tables 1 and 2 (MRI of 13 validation patients, not public)"
 )
 
-# Dice in percent, mean and standard deviation; seconds as printed.
-TABLE_1 = {
+TABLE_1: dict[str, Row] = {
     "unregistered": {"inhale_exhale": (75.62, 10.89), "all_combinations": (57.22, 12.90)},
     "discrete-ncc": {
         "inhale_exhale": (84.25, 6.89),

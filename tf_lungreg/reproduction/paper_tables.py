@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tf_lungreg.reproduction import paper
 from tf_lungreg.reproduction.pair_measures import LANDMARK_ERRORS
@@ -24,7 +25,7 @@ TITLES = {
     OBSERVERS: "Inter-observer",
 }
 
-_PART_TITLES = dict(zip(PARTS, ("Inhale–exhale", "All combinations")))
+_PART_TITLES: dict[str, str] = dict(zip(PARTS, ("Inhale–exhale", "All combinations")))
 _MEASURE_TITLES = {"dice": "Dice (%)", "ds": "Landmarks, ds (mm)"}
 
 
@@ -43,7 +44,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def make_tables(results: dict) -> list[Table]:
+def make_tables(results: dict[str, Any]) -> list[Table]:
     """Tables 1 and 2 with the paper's figures, further measures, comparisons; as far as known."""
     table1 = results["table1"]
     tables = []
@@ -66,7 +67,7 @@ def title(method: str) -> str:
     return TITLES.get(method, method)
 
 
-def _table_1(table1: dict) -> Table:
+def _table_1(table1: dict[str, Any]) -> Table:
     header = ["Method", *_columns("{}", "pairs"), "Seconds", "On"]
     header += ["Paper: inhale–exhale", "Paper: all combinations", "Paper: seconds"]
     rows = []
@@ -84,7 +85,7 @@ def _columns(name: str, count: str) -> list[str]:
     return [text for part in _PART_TITLES.values() for text in (name.format(part), count)]
 
 
-def _further(table1: dict, part: str) -> Table:
+def _further(table1: dict[str, Any], part: str) -> Table:
     """The measures beside Dice that any method has."""
     found = {method: row[part] for method, row in table1.items() if part in row}
     known = [name for name in _FURTHER if any(name in row for row in found.values())]
@@ -96,7 +97,7 @@ def _further(table1: dict, part: str) -> Table:
     return Table(f"Further measures, {_PART_TITLES[part].lower()}", header, rows)
 
 
-def _table_2(table2: dict) -> Table:
+def _table_2(table2: dict[str, Any]) -> Table:
     header = ["Method", *LANDMARK_ERRORS, "n", *(f"Paper: {name}" for name in LANDMARK_ERRORS)]
     rows = []
     for method, row in table2.items():
@@ -109,7 +110,7 @@ def _table_2(table2: dict) -> Table:
     return Table("Table 2: landmark errors, inhale–exhale (mm)", header, rows)
 
 
-def _comparison_table(comparisons: Sequence[dict]) -> Table:
+def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> Table:
     header = ["Measure", "Pairs", "Compared", "n", "Mean difference", "95 % interval", "p"]
     rows = [
         [
@@ -126,22 +127,22 @@ def _comparison_table(comparisons: Sequence[dict]) -> Table:
     return Table("Comparisons, pair by pair", header, rows)
 
 
-def _spread(summary: dict) -> str:
+def _spread(summary: dict[str, Any]) -> str:
     if "mean" not in summary:
         return MISSING
     mean = f"{summary['mean']:.2f}"
     return mean if summary["std"] is None else f"{mean} ± {summary['std']:.2f}"
 
 
-def _printed(values) -> str:
+def _printed(values: tuple[float, float] | None) -> str:
     return MISSING if values is None else f"{values[0]:.2f} ± {values[1]:.2f}"
 
 
-def _count(part: dict) -> str:
+def _count(part: dict[str, Any]) -> str:
     return str(part["n"]) if "n" in part else MISSING
 
 
-def _share(summary: dict) -> str:
+def _share(summary: dict[str, Any]) -> str:
     return f"{100 * summary['mean']:.3f}" if summary else MISSING
 
 

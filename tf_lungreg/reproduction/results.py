@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.cohorts.cohort import ScanPair
 from tf_lungreg.provenance import software
 from tf_lungreg.reproduction import paper
@@ -24,7 +26,7 @@ _MEASURES = {
     "all_combinations": [n for n in MEASURES if n not in (*LANDMARK_ERRORS, "tre_true")],
 }
 
-Rows = Mapping[str, Mapping[str, dict]]  # method → pair → measures
+Rows = Mapping[str, Mapping[str, "dict[str, Any]"]]  # method → pair → measures
 
 
 def make_results(
@@ -34,7 +36,7 @@ def make_results(
     reference: str | None,
     seed: int,
     command: str,
-) -> dict:
+) -> dict[str, Any]:
     """Tables 1 and 2, the comparisons, and what they rest on.
 
     Args:
@@ -83,7 +85,7 @@ def make_results(
     }
 
 
-def _part(rows: Sequence[dict], measures: Sequence[str]) -> dict:
+def _part(rows: Sequence[dict[str, Any]], measures: Sequence[str]) -> dict[str, Any]:
     """One method on one set of pairs."""
     summaries = {m: summarise(v) for m in measures if (v := [r[m] for r in rows if m in r])}
     return {
@@ -95,7 +97,7 @@ def _part(rows: Sequence[dict], measures: Sequence[str]) -> dict:
     }
 
 
-def _landmark_row(rows: Sequence[dict]) -> dict:
+def _landmark_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = [row for row in rows if "ds" in row]
     if not rows:
         return {}
@@ -103,13 +105,13 @@ def _landmark_row(rows: Sequence[dict]) -> dict:
     return {**_axes([[row[a] for a in LANDMARK_ERRORS] for row in rows]), "landmarks": landmarks}
 
 
-def _observer_row(selection: Selection) -> dict:
+def _observer_row(selection: Selection) -> dict[str, Any]:
     scans = dict.fromkeys(scan for pair in selection.inhale_exhale for scan in pair)
     differences = [d for scan in scans if (d := observer_difference(scan)) is not None]
     return _axes(differences) if differences else {}
 
 
-def _axes(errors: Sequence[Sequence[float]]) -> dict:
+def _axes(errors: Sequence[Sequence[float] | Array]) -> dict[str, Any]:
     """Means of dx, dy, dz, ds, their deviations, and how many there are."""
     columns = {name: summarise(v) for name, v in zip(LANDMARK_ERRORS, zip(*errors))}
     return {
@@ -119,7 +121,7 @@ def _axes(errors: Sequence[Sequence[float]]) -> dict:
     }
 
 
-def _comparisons(parts: Mapping, reference: str, seed: int) -> list[dict]:
+def _comparisons(parts: Mapping[str, Any], reference: str, seed: int) -> list[dict[str, Any]]:
     """The reference against each other method: Dice in both parts, the landmarks' ds."""
     found = []
     for measure, part in (("dice", PARTS[0]), ("dice", PARTS[1]), ("ds", PARTS[0])):

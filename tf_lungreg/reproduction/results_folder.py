@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.cohorts.cohort import Cohort
 from tf_lungreg.errors import InputError
@@ -16,7 +17,9 @@ SETTINGS, PAIRS = "settings.json", "pairs"
 RESULTS = ("results.json", "results.md", "results.tex", "pairs.csv")
 
 
-def open_folder(out: Path, settings: dict, methods: dict[str, dict], overwrite: bool) -> None:
+def open_folder(
+    out: Path, settings: dict[str, Any], methods: dict[str, dict[str, Any]], overwrite: bool
+) -> None:
     """Makes the folder, or takes up the one of an evaluation with the same settings.
 
     Args:
@@ -62,7 +65,7 @@ def picture_file(out: Path, method: str, pair: str) -> Path:
     return out / PAIRS / method / f"{pair}.png"
 
 
-def cohort_record(cohort: Cohort) -> dict:
+def cohort_record(cohort: Cohort) -> dict[str, Any]:
     """The cohort's folder, and what changes when its tables or images do."""
     digest = hashlib.sha256()
     for table in ("participants.tsv", "images.tsv"):
@@ -74,7 +77,7 @@ def cohort_record(cohort: Cohort) -> dict:
     return {"cohort": str(cohort.root.resolve()), "cohort_files": digest.hexdigest()}
 
 
-def _merged(out: Path, wanted: dict) -> dict[str, dict]:
+def _merged(out: Path, wanted: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The methods of the folder and those wanted; refuses other settings."""
     before, methods = _read_settings(out)
     settings = {name: value for name, value in wanted.items() if name != "methods"}
@@ -93,7 +96,7 @@ def _merged(out: Path, wanted: dict) -> dict[str, dict]:
     return {**methods, **wanted["methods"]}
 
 
-def _read_settings(out: Path) -> tuple[dict, dict[str, dict]]:
+def _read_settings(out: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """What a folder's evaluation was begun with, and its methods."""
     try:
         settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))

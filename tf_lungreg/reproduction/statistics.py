@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.stats import wilcoxon
 
+from tf_lungreg.arrays import Array
+
+_Pair = TypeVar("_Pair")
+
 RESAMPLES = 10_000
 
 
-def summarise(values: Sequence[float]) -> dict:
+def summarise(values: Sequence[float]) -> dict[str, Any]:
     """``mean``, sample standard deviation ``std`` (with n − 1; None for one value), and ``n``."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": std, "n": len(values)}
 
 
-def compare(reference: Mapping[str, float], other: Mapping[str, float], seed: int) -> dict | None:
+def compare(
+    reference: Mapping[_Pair, float], other: Mapping[_Pair, float], seed: int
+) -> dict[str, Any] | None:
     """Compares two methods on the pairs that both have.
 
     Args:
@@ -45,7 +52,7 @@ def compare(reference: Mapping[str, float], other: Mapping[str, float], seed: in
     }
 
 
-def _bootstrap_means(values: np.ndarray, seed: int) -> np.ndarray:
+def _bootstrap_means(values: Array, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(values), size=(RESAMPLES, len(values)))
     return values[chosen].mean(axis=1)

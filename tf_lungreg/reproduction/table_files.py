@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.files import write_json, write_text
 from tf_lungreg.reproduction import paper
@@ -25,8 +26,8 @@ _LATEX = {
 
 def write_results(
     out: Path,
-    results: dict,
-    rows: Mapping[str, Mapping[str, dict]],
+    results: dict[str, Any],
+    rows: Mapping[str, Mapping[str, dict[str, Any]]],
     notes: Sequence[str],
     pictures: Mapping[str, str],
 ) -> None:
@@ -47,7 +48,7 @@ def write_results(
     write_text(out / "results.tex", latex(tables, record))
 
 
-def pair_rows(rows: Mapping[str, Mapping[str, dict]]) -> list[dict]:
+def pair_rows(rows: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     """One row a method and pair, with every measure as a column."""
     return [
         {name: {**row, "pair": pair}.get(name) for name in _COLUMNS}
@@ -57,7 +58,10 @@ def pair_rows(rows: Mapping[str, Mapping[str, dict]]) -> list[dict]:
 
 
 def markdown(
-    tables: Sequence[Table], notes: Sequence[str], record: dict, pictures: Mapping[str, str]
+    tables: Sequence[Table],
+    notes: Sequence[str],
+    record: dict[str, Any],
+    pictures: Mapping[str, str],
 ) -> str:
     """A page with all tables, the notes, the pictures, and how it was made.
 
@@ -78,7 +82,7 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def latex(tables: Sequence[Table], record: dict) -> str:
+def latex(tables: Sequence[Table], record: dict[str, Any]) -> str:
     """The tables for a document with the package booktabs.
 
     Args:
@@ -97,7 +101,7 @@ def latex(tables: Sequence[Table], record: dict) -> str:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    def row(cells):
+    def row(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     rule = "|---" + "|--:" * (len(table.header) - 1) + "|"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from tf_lungreg.arrays import Array
 from tf_lungreg.reproduction.baselines.result import BaselineResult, identity_grid
 
 
-def unregistered(fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]) -> BaselineResult:
+def unregistered(fixed: Array, moving: Array, spacing: Sequence[float]) -> BaselineResult:
     """The identity; the arguments are those of every baseline, only the shape is used.
 
     Args:

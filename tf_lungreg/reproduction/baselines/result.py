@@ -8,6 +8,8 @@ from typing import Callable
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
+
 
 @dataclass(frozen=True, eq=False)
 class BaselineResult:
@@ -19,15 +21,15 @@ class BaselineResult:
         seconds: what the registration took, without importing the package that does it.
     """
 
-    grid: np.ndarray
+    grid: Array
     seconds: float
 
 
-Baseline = Callable[[np.ndarray, np.ndarray, Sequence[float]], BaselineResult]
+Baseline = Callable[[Array, Array, Sequence[float]], BaselineResult]
 """``(fixed, moving, spacing)``: two volumes (D, H, W) float32 in [0, 1] of one shape, and their
 voxel size in mm along D, H, W."""
 
 
-def identity_grid(shape: Sequence[int]) -> np.ndarray:
+def identity_grid(shape: Sequence[int]) -> Array:
     """The grid that samples every voxel at itself: (D, H, W, 3) float32."""
     return np.moveaxis(np.indices(tuple(shape), dtype=np.float32), 0, -1)

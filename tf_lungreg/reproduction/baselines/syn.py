@@ -11,9 +11,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.reproduction.baselines.packages import require
 from tf_lungreg.reproduction.baselines.result import BaselineResult, identity_grid
 
@@ -34,7 +36,7 @@ SETTINGS = {
 SEED = 1  # of the voxels that the affine stage samples; threads still round differently
 
 
-def register_syn(fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]) -> BaselineResult:
+def register_syn(fixed: Array, moving: Array, spacing: Sequence[float]) -> BaselineResult:
     """Registers with SyN; see :data:`tf_lungreg.reproduction.baselines.result.Baseline`.
 
     Args:
@@ -60,7 +62,7 @@ def register_syn(fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]
     return BaselineResult(grid.astype(np.float32), time.perf_counter() - start)
 
 
-def run(fixed, moving, folder: str) -> dict:
+def run(fixed: Any, moving: Any, folder: str) -> dict[str, Any]:
     """ANTs' own registration of two of its images, with its files in a folder.
 
     Args:
@@ -73,7 +75,7 @@ def run(fixed, moving, folder: str) -> dict:
     return ants.registration(fixed, moving, outprefix=str(Path(folder, "syn")), **SETTINGS)
 
 
-def _image(volume: np.ndarray, spacing: Sequence[float]):
+def _image(volume: Array, spacing: Sequence[float]):
     """An ANTs image whose axes are the array's, in the same order, with the same directions."""
     ants = require("ants")
     return ants.from_numpy(

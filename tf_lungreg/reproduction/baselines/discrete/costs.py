@@ -6,23 +6,25 @@ image under the grid so far. It is a function: candidate volume (D, H, W) → co
 
 from __future__ import annotations
 
+import functools
 from typing import Callable
 
 import numpy as np
 import pywt
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.reproduction.baselines.discrete import settings
 
-Cost = Callable[[np.ndarray], np.ndarray]
+Cost = Callable[[Array], Array]
 
 
-def ncc(fixed: np.ndarray, warped: np.ndarray) -> Cost:
+def ncc(fixed: Array, warped: Array) -> Cost:
     """One less the correlation in a window about each voxel: 0 to 2, and 1 where all is flat."""
     mean = _local_mean(fixed)
     variance = _local_variance(fixed, mean)
 
-    def cost(candidate):
+    def cost(candidate: Array) -> Array:
         other = _local_mean(candidate)
         covariance = _local_mean(fixed * candidate) - mean * other
         return 1 - covariance / np.sqrt(variance * _local_variance(candidate, other))
@@ -30,7 +32,7 @@ def ncc(fixed: np.ndarray, warped: np.ndarray) -> Cost:
     return cost
 
 
-def mi(fixed: np.ndarray, warped: np.ndarray) -> Cost:
+def mi(fixed: Array, warped: Array) -> Cost:
     """Each voxel's share of mutual information, ``-log p(a, b) / (p(a) p(b))``.
 
     The probabilities are those of the two images so far; their mean cost is the images' mutual
@@ -45,28 +47,28 @@ def mi(fixed: np.ndarray, warped: np.ndarray) -> Cost:
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
     table = -np.log(joint / independent).astype(np.float32).ravel()
 
-    def cost(candidate):
+    def cost(candidate: Array) -> Array:
         return table[rows + _bins(candidate)]
 
     return cost
 
 
-def dwm(fixed: np.ndarray, warped: np.ndarray) -> Cost:
+def dwm(fixed: Array, warped: Array) -> Cost:
     """Differences of the Haar coefficients in blocks of voxels; ``warped`` is not needed.
 
     The transform is linear: its coefficients of the images' difference are the differences.
     """
 
-    def cost(candidate):
+    def cost(candidate: Array) -> Array:
         return _haar_magnitude(candidate - fixed, settings.DWM_LEVELS)
 
     return cost
 
 
-COSTS: dict[str, Callable[[np.ndarray, np.ndarray], Cost]] = {"ncc": ncc, "dwm": dwm, "mi": mi}
+COSTS: dict[str, Callable[[Array, Array], Cost]] = {"ncc": ncc, "dwm": dwm, "mi": mi}
 
 
-def weighted_cost(weights: dict[str, float], fixed: np.ndarray, warped: np.ndarray) -> Cost:
+def weighted_cost(weights: dict[str, float], fixed: Array, warped: Array) -> Cost:
     """The weighted sum of some costs, name → weight.
 
     Args:
@@ -75,10 +77,14 @@ def weighted_cost(weights: dict[str, float], fixed: np.ndarray, warped: np.ndarr
         warped: the moving image as it lies so far, of the same shape.
     """
     terms = [(weight, COSTS[name](fixed, warped)) for name, weight in weights.items()]
-    return lambda candidate: sum(weight * cost(candidate) for weight, cost in terms)
+
+    def total(candidate: Array) -> Array:
+        return functools.reduce(np.add, (weight * cost(candidate) for weight, cost in terms))
+
+    return total
 
 
-def _haar_magnitude(volume: np.ndarray, levels: int) -> np.ndarray:
+def _haar_magnitude(volume: Array, levels: int) -> Array:
     """The magnitudes of the orthonormal Haar coefficients, spread evenly over their blocks."""
     bands = pywt.dwtn(volume, "haar")  # an axis of odd length has its last voxel doubled
     coarse = bands.pop("aaa")
@@ -90,13 +96,13 @@ def _haar_magnitude(volume: np.ndarray, levels: int) -> np.ndarray:
     return total
 
 
-def _bins(volume: np.ndarray) -> np.ndarray:
+def _bins(volume: Array) -> Array:
     return np.clip(volume * settings.MI_BINS, 0, settings.MI_BINS - 1).astype(np.intp)
 
 
-def _local_mean(volume: np.ndarray) -> np.ndarray:
+def _local_mean(volume: Array) -> Array:
     return ndimage.uniform_filter(volume, settings.NCC_WINDOW, mode="nearest")
 
 
-def _local_variance(volume: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _local_variance(volume: Array, mean: Array) -> Array:
     return np.maximum(_local_mean(volume**2) - mean**2, 0) + settings.NCC_VARIANCE

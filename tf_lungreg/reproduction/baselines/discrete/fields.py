@@ -7,19 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.reproduction.baselines.result import identity_grid
 
 _OTHERS = ((1, 2), (0, 2), (0, 1))  # the other two axes
 
 
-def sample(volume: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def sample(volume: Array, grid: Array) -> Array:
     """``volume(G(p))``, linear, the border continued: (D, H, W) float32."""
     return ndimage.map_coordinates(
         volume, np.moveaxis(grid, -1, 0), np.float32, order=1, mode="nearest"
     )
 
 
-def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def compose(first: Array, second: Array) -> Array:
     """``second(first(p))`` of two grids (D, H, W, 3); outside, second's displacement continues."""
     displacement = second - identity_grid(second.shape[:3])
     moved = [sample(np.ascontiguousarray(displacement[..., axis]), first) for axis in range(3)]
@@ -27,8 +28,8 @@ def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def translated(
-    volume: np.ndarray, displacement: Sequence[float], steps: Sequence[int]
-) -> np.ndarray:
+    volume: Array, displacement: Sequence[float] | Array, steps: Sequence[int] | Array
+) -> Array:
     """``volume(p + d)`` at every ``steps``-th voxel p, linear, the border continued.
 
     Args:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.reproduction.baselines.discrete import settings
 from tf_lungreg.reproduction.baselines.packages import require
 
 
-def displacements(sweep: int) -> np.ndarray:
+def displacements(sweep: int) -> Array:
     """The sparse set of a sweep: zero, then steps both ways along each axis.
 
     Returns:
@@ -20,7 +21,7 @@ def displacements(sweep: int) -> np.ndarray:
     return settings.SHRINK**sweep * np.concatenate([np.zeros((1, 3)), steps])
 
 
-def choose(unary: np.ndarray, labels: np.ndarray, sweep: int) -> np.ndarray:
+def choose(unary: Array, labels: Array, sweep: int) -> Array:
     """Minimises the unary costs plus ``SMOOTHNESS * min(|d_p - d_q|, truncation)`` of neighbours.
 
     The distance of the displacements of one sweep, in control spacings; truncated it is still a

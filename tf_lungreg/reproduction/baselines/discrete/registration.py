@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.reproduction.baselines.discrete import fields, labels, settings, splines
 from tf_lungreg.reproduction.baselines.discrete.costs import weighted_cost
@@ -18,7 +19,7 @@ _FWHM = 2 * np.sqrt(2 * np.log(2))  # of a Gaussian with sigma 1
 
 
 def register_discrete(
-    fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float], metric: str
+    fixed: Array, moving: Array, spacing: Sequence[float], metric: str
 ) -> BaselineResult:
     """Registers by a Markov random field on control points; there is no affine stage.
 
@@ -49,7 +50,9 @@ def register_discrete(
     return BaselineResult(grid, time.perf_counter() - start)
 
 
-def _register_level(fixed, moving, grid, spacing, metric, level: settings.Level) -> np.ndarray:
+def _register_level(
+    fixed: Array, moving: Array, grid: Array, spacing: Array, metric: str, level: settings.Level
+) -> Array:
     """The grid (D, H, W, 3) after the sweeps of one level."""
     steps = np.maximum(1, np.round(level.voxel / spacing)).astype(int)
     smoothing = np.sqrt(steps**2 - 1) / _FWHM  # as in preprocessing.resample
@@ -68,7 +71,14 @@ def _register_level(fixed, moving, grid, spacing, metric, level: settings.Level)
     return grid
 
 
-def _unary_costs(fixed, warped, displacements, steps, basis, weights) -> np.ndarray:
+def _unary_costs(
+    fixed: Array,
+    warped: Array,
+    displacements: Array,
+    steps: Array,
+    basis: Sequence[Array],
+    weights: dict[str, float],
+) -> Array:
     """Cost of moving the image so far by each displacement, about each control point.
 
     Args:

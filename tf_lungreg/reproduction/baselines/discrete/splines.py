@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 
-def cubic_basis(length: int, control: float) -> np.ndarray:
+
+def cubic_basis(length: int, control: float) -> Array:
     """Values of the B-splines along one axis, at each voxel.
 
     The control points lie evenly about the axis' middle, and one beyond each end, so that the
@@ -29,7 +31,7 @@ def cubic_basis(length: int, control: float) -> np.ndarray:
     return np.where(distance < 1, near, far).astype(np.float32)
 
 
-def spread(coefficients: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
+def spread(coefficients: Array, basis: Sequence[Array]) -> Array:
     """The splines' values at the samples: (a, b, c, ...) coefficients → (i, j, k, ...).
 
     Args:
@@ -39,7 +41,7 @@ def spread(coefficients: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
     return _along_axes(coefficients, [matrix.T for matrix in basis])
 
 
-def gather(values: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
+def gather(values: Array, basis: Sequence[Array]) -> Array:
     """The mean of the samples about each control point, weighted by its spline.
 
     Args:
@@ -52,7 +54,7 @@ def gather(values: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
     return _along_axes(values, [m / m.sum(axis=1, keepdims=True) for m in basis])
 
 
-def _along_axes(values: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
+def _along_axes(values: Array, matrices: Sequence[Array]) -> Array:
     """Multiplies the first three axes by a matrix (new, old) each."""
     for axis, matrix in enumerate(matrices):
         values = np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
