@@ -69,7 +69,7 @@ def network_frame(
     return _centred_frame(size, spacing, fixed.center), _centred_frame(size, spacing, origin)
 
 
-def _inner(shape: tuple[int, ...], margin: int) -> int:
+def _inner(shape: Sequence[int], margin: int) -> int:
     """How many voxels lie within the margin."""
     return math.prod(n - 2 * margin for n in shape)
 
