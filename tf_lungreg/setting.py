@@ -275,6 +275,10 @@ def _is_window(value: Any) -> bool:
     return value in ("auto", "paper") if isinstance(value, str) else _all(_is_number, 2)(value)
 
 
+def _is_steps(value: Any) -> bool:
+    return value == "auto" if isinstance(value, str) else _is_whole(value)
+
+
 def _all(fits: Callable[[Any], bool], count: int | None = None) -> Callable[[Any], bool]:
     """Whether a value is a sequence of parts that fit."""
 
@@ -291,6 +295,10 @@ def _all(fits: Callable[[Any], bool], count: int | None = None) -> Callable[[Any
 # From a word, or from what YAML made of it: 1e-6 is a text there, and 5 a number.
 def _whole(part: Any) -> int:
     return int(str(part))
+
+
+def _number_or_auto(part: Any) -> int | str:
+    return part if part == "auto" else _whole(part)
 
 
 def _number(part: Any) -> float:
@@ -347,5 +355,12 @@ _KINDS = {
         "three numbers", _three(_number), _all(_is_number, 3), float, 3, _DHW
     ),
     "tuple[str, ...]": Kind("a list of names", _names, _all(_is_text), words="+", metavar="NAME"),
+    "Steps": Kind(
+        "auto, or a whole number",
+        _one(_number_or_auto),
+        _is_steps,
+        _number_or_auto,
+        metavar="N|auto",
+    ),
     "Window": _WINDOW,
 }

@@ -17,9 +17,10 @@ from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.image import Image
 from tf_lungreg.inference.network_pass import identity_model, run_network
 from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
+from tf_lungreg.refinement import descent
 from tf_lungreg.refinement import optimisation as module
-from tf_lungreg.refinement.adam import Adam
 from tf_lungreg.refinement.control_grid import ControlGrid, control_points, upsample
+from tf_lungreg.refinement.descent import Adam, Ending, minimise
 from tf_lungreg.refinement.levels import level_images, level_spacings
 from tf_lungreg.refinement.loss import (
     NOISE,
@@ -32,7 +33,7 @@ from tf_lungreg.refinement.loss import (
     window_matrices,
     windowed,
 )
-from tf_lungreg.refinement.optimisation import plan_steps, refine
+from tf_lungreg.refinement.optimisation import levels_beyond, refine
 from tf_lungreg.registration import pipeline
 from tf_lungreg.registration.pipeline import register
 from tf_lungreg.registration.settings import RegistrationSettings
@@ -150,30 +151,33 @@ def test_never_worse_than_the_start(texture, monkeypatch):
     assert record.image_term_after <= record.image_term_before or found is start
 
 
-def test_the_best_values_go_on(texture, monkeypatch):
-    """Not the last ones: at a wild rate the loss rises, and what comes out is the smallest."""
-    monkeypatch.setattr(module, "LOGITS_RATE", 3.0)
-    losses, minimise = [], module._Course._minimise
+def test_the_best_values_are_returned():
+    """Not the last ones: at a wild rate the loss rises."""
+    met = []
 
-    def watched(self, function, values, rate, steps):
-        met = []
+    def bowl(values):
+        met.append((float(np.sum(values**2)), values))
+        return met[-1][0], 2 * values
 
-        def noted(at):
-            loss, gradient = function(at)
-            met.append((loss, at))
-            return loss, gradient
+    found = minimise(bowl, np.array([3.0, -2.0]), 5.0, 40, Ending(12, 0.01))
+    losses = [loss for loss, _ in met]
+    assert found.loss == min(losses) < losses[-1] and found.steps == len(losses)
+    np.testing.assert_array_equal(found.values, met[int(np.argmin(losses))][1])
 
-        out = minimise(self, noted, values, rate, steps)
-        losses.append(([loss for loss, _ in met], out[0]))
-        least = min(range(len(met)), key=lambda number: met[number][0])
-        np.testing.assert_array_equal(out[1], met[least][1])
-        return out
 
-    monkeypatch.setattr(module._Course, "_minimise", watched)
-    fixed = pull(texture, lambda p: true_map(p, texture.frame.center), texture.frame)
-    refine(begin(fixed, texture), fixed, texture, 40)
-    assert all(least == min(met) for met, least in losses)
-    assert any(met[-1] > 1.05 * min(met) for met, _ in losses)  # the last was not the best
+def test_a_descent_ends_when_nothing_is_gained():
+    def bowl(values):
+        return float(np.sum(values**2)), 2 * values
+
+    start = np.full(5, 2.0)
+    found = minimise(bowl, start, 0.1, 500, Ending(12, 0.01))
+    assert found.settled and found.steps < 200 and found.loss < 1e-2 * 20
+    assert not minimise(bowl, start, 0.1, 15, Ending(12, 0.01)).settled
+    sooner = minimise(bowl, start, 0.1, 500, Ending(4, 0.3))
+    assert sooner.settled and sooner.steps < found.steps and sooner.loss > found.loss
+    rest = minimise(bowl, np.zeros(5), 0.1, 500, Ending(12, 0.01))  # nothing can be gained
+    assert rest.settled and rest.loss == 0
+    assert rest.steps == descent.PATIENCE + 1 + descent.LANDING
 
 
 def test_the_same_again(texture):
@@ -185,12 +189,32 @@ def test_the_same_again(texture):
     np.testing.assert_array_equal(*fields)
 
 
-def test_it_ends_early_where_nothing_improves(texture, monkeypatch):
-    monkeypatch.setattr(module, "IMPROVEMENT", 0.5)
+def test_auto_ends_by_itself(texture):
     fixed = pull(texture, lambda p: true_map(p, texture.frame.center), texture.frame)
-    _, record = refine(begin(fixed, texture), fixed, texture, 400)
-    levels = len(record.levels) + 1
-    assert levels <= record.steps < 400 / 2
+    start = begin(fixed, texture)
+    before = inner_errors(start.transform, lambda p: true_map(p, texture.frame.center), fixed.frame)
+    errors = {}
+    for steps in ("auto", 400):
+        found, record = refine(start, fixed, texture, steps)
+        assert record.ended == "settled" and record.kept
+        errors[steps] = (
+            record.steps,
+            inner_errors(
+                found.transform, lambda p: true_map(p, texture.frame.center), fixed.frame
+            ).mean(),
+        )
+    assert errors["auto"][0] < 0.8 * errors[400][0] < 320
+    assert errors["auto"][1] < 0.4 * before.mean()
+    assert errors[400][1] <= errors["auto"][1] + 0.02
+    assert refine(start, fixed, texture, 9)[1].ended == "steps"
+
+
+def test_levels_that_a_network_has_seen_are_left_out():
+    spacings = [np.array([n * 1.4, 2.5, n * 1.4]) for n in (4, 2, 1)]
+    assert levels_beyond(spacings, [2.5, 2.5, 2.5]) == [0, 1, 2]  # the smallest axis counts
+    spacings = [np.full(3, n * 2.0) for n in (4, 2, 1)]
+    assert levels_beyond(spacings, [2.5, 2.5, 2.5]) == [1, 2]
+    assert levels_beyond([np.full(3, n * 5.0) for n in (4, 2, 1)], [2.0, 2.0, 2.0]) == [2]
 
 
 def test_a_flat_background(texture):
@@ -363,31 +387,39 @@ def test_the_moving_image_of_a_level_is_what_can_be_reached(texture):
         assert np.prod(seen.shape[:3]) < 1.5 * texture.data.size
 
 
-def test_a_plan_takes_all_steps():
-    for steps, starts, levels in itertools.product((1, 2, 7, 60, 101), (1, 2), (1, 2, 3)):
-        counts = plan_steps(steps, starts, levels)
-        assert len(counts) == starts + levels and min(counts) >= 0
-        assert min(counts[:starts]) >= 1
-        assert sum(counts) == steps or (steps < 10 and sum(counts) <= steps + starts)
-
-
-def test_adam_against_keras(rng):
+def test_adam_against_keras(rng, monkeypatch):
+    monkeypatch.setattr(descent, "_FLOOR", 0)
     values = rng.normal(size=5)
     variable = tf.Variable(values)
     keras = tf.keras.optimizers.Adam(0.1, beta_2=0.99, epsilon=1e-10)
-    ours = Adam(0.1, 10**9)  # the rate falls imperceptibly
+    ours = Adam()
     for _ in range(5):
         gradient = np.sin(values) + values
         keras.apply_gradients([(tf.constant(gradient), variable)])
-        values = ours.update(values, gradient)
+        values = ours.update(values, gradient, 0.1)
     np.testing.assert_allclose(values, variable.numpy(), rtol=1e-5)
 
 
-def test_adam_slows_down():
-    adam = Adam(0.1, 10)
-    walk = np.cumsum([adam.update(np.zeros(1), np.ones(1))[0] for _ in range(10)])
-    steps = -np.diff(walk, prepend=0)
-    assert steps[0] == pytest.approx(0.1) and steps[-1] < 0.02 and (np.diff(steps) < 0).all()
+def test_what_has_hardly_a_gradient_hardly_moves():
+    gradient = np.array([1.0, -1.0, 1e-3])
+    moved = -Adam().update(np.zeros(3), gradient, 0.1)
+    assert moved[0] == -moved[1] and 0.07 < moved[0] < 0.1 and 0 < moved[2] < 0.001
+
+
+def test_a_descent_takes_off_and_lands():
+    """The steps along a constant slope: the rate rises, stays, and falls."""
+    places = []
+
+    def slope(values):
+        places.append(values[0])
+        return float(values[0]), np.ones(1)
+
+    minimise(slope, np.zeros(1), 0.1, 40, Ending(12, 0.0))
+    steps = -np.diff(places)
+    flat = steps[descent.TAKEOFF - 1 : -descent.LANDING]
+    np.testing.assert_allclose(flat, flat[0])
+    assert (np.diff(steps[: descent.TAKEOFF]) > 0).all() and steps[0] < 0.2 * flat[0]
+    assert (np.diff(steps[-descent.LANDING :]) < 0).all() and steps[-1] < 0.2 * flat[0]
 
 
 def test_the_files_of_a_refined_result(tools, pair, tmp_path):
@@ -440,11 +472,11 @@ def test_without_a_network(pair, tmp_path):
     assert metrics["provenance"]["refinement"]["steps"] == result.provenance.refinement.steps
 
 
-@pytest.mark.parametrize("steps", [-1, 2.5, True])
+@pytest.mark.parametrize("steps", [-1, 2.5, True, "all"])
 def test_steps_that_are_no_number(pair, tmp_path, steps):
-    with pytest.raises(InputError, match="refine: a whole number"):
+    with pytest.raises(InputError, match="refine: auto, or a whole number"):
         register(pair.fixed, pair.moving, "none", refine=steps)
-    with pytest.raises(InputError, match="refine: a whole number"):
+    with pytest.raises(InputError, match="refine: auto, or a whole number"):
         RegistrationSettings(refine=steps)
 
 
@@ -453,7 +485,7 @@ def test_mistakes_on_the_command_line(pair, tmp_path, monkeypatch, capsys):
     words = ["register", "fixed.nii.gz", "moving.nii.gz", "--model", "none", "--out", "out"]
     assert main([*words, "--refine", "-3"]) == 2
     printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and "refine: a whole number" in printed
+    assert printed.count("\n") == 1 and "refine: auto, or a whole number" in printed
     assert main(words) == 2  # without --refine there is nothing to do without a model
     assert "'none' goes with --refine" in capsys.readouterr().err
     assert main([*words, "--refine", "8"]) == 0

@@ -118,9 +118,11 @@ def summary_lines(results: dict) -> list[str]:
     return lines
 
 
-def _steps(name: str, word: str) -> int:
+def _steps(name: str, word: str) -> int | str:
+    if word == "auto":
+        return word
     if not word.isdecimal():
-        raise InputError(f"--refine: {name}: a whole number of steps is needed, not {word!r}.")
+        raise InputError(f"--refine: {name}: auto, or a whole number, is needed, not {word!r}.")
     return int(word)
 
 

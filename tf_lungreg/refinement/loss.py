@@ -48,7 +48,7 @@ class PairLoss:
 
     def of_logits(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss for Φ's logits, (d, h, w, 3), and its gradient."""
-        loss, gradient = _of_logits(tf.constant(logits), self._fixed, *self._constants)
+        loss, _, gradient = _of_logits(tf.constant(logits), self._fixed, *self._constants)
         return float(loss), gradient.numpy()
 
     def of_inverse(self, inverse: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
@@ -62,6 +62,14 @@ class PairLoss:
         constants = (tf.constant(logits), self._fixed[0], *self._constants)
         loss, gradient = _of_inverse(tf.constant(inverse), *constants)
         return float(loss), gradient.numpy()
+
+    def image_term(self, logits: np.ndarray) -> float:
+        """``1 - NCC²`` alone, see :func:`image_term`.
+
+        Args:
+            logits: of Φ, (d, h, w, 3).
+        """
+        return float(_of_logits(tf.constant(logits), self._fixed, *self._constants)[1])
 
     @cached_property
     def _fixed(self) -> Windowed:
@@ -89,8 +97,9 @@ _CONSTANTS = [_VOLUME, _VECTOR, _VECTOR, _VECTOR, [_MATRIX] * 3, [_MATRIX] * 3]
 def _of_logits(logits, fixed, *constants):
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = _loss(fixed, logits, *constants)
-    return loss, tape.gradient(loss, logits)
+        term, smooth = _terms(fixed, logits, *constants)
+        loss = term + smooth
+    return loss, term, tape.gradient(loss, logits)
 
 
 @tf.function(input_signature=[_INVERSE, _LOGITS, _VOLUME, *_CONSTANTS])
@@ -99,16 +108,16 @@ def _of_inverse(inverse, logits, fixed, *constants):
         tape.watch(inverse)
         grid = ops.affine_grid(inverse[tf.newaxis], tf.shape(fixed))[0]
         moved = sample(fixed, tf.unstack(grid, axis=-1))
-        loss = _loss(windowed(moved, constants[-1]), logits, *constants)
+        loss = tf.add(*_terms(windowed(moved, constants[-1]), logits, *constants))
     return loss, tape.gradient(loss, inverse)
 
 
-def _loss(fixed, logits, moving, pad, step, spacing, matrices, windows):
+def _terms(fixed, logits, moving, pad, step, spacing, matrices, windows):
     points = control_points(logits)
     steps = ops.displacement(points)[0]
     warped = sample(moving, _moving_coordinates(steps, pad, step, matrices))
     smooth = ROUGHNESS * roughness(steps, spacing) + FOLDING * losses.folding(None, points)[0]
-    return image_term(fixed, warped, windows) + smooth
+    return image_term(fixed, warped, windows), smooth
 
 
 def windowed(volume: tf.Tensor, windows) -> Windowed:

@@ -25,6 +25,7 @@ from tf_lungreg.inference.network_pass import (
 from tf_lungreg.inference.slab_model import in_slabs
 from tf_lungreg.provenance import software
 from tf_lungreg.quality.verdict import judge
+from tf_lungreg.refinement.optimisation import Steps
 from tf_lungreg.refinement.optimisation import refine as refine_pass
 from tf_lungreg.registration.inputs import PairInputs
 from tf_lungreg.registration.measuring import measure_pass
@@ -123,7 +124,7 @@ def register(
 
 
 def _find_model(
-    model: str | os.PathLike | RegistrationModel | None, refine: int
+    model: str | os.PathLike | RegistrationModel | None, refine: Steps
 ) -> RegistrationModel:
     if model is None:
         return shared_model(default_model())

@@ -12,6 +12,7 @@ from tf_lungreg.cohorts.cohort import ScanPair, load_cohort
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, locked, replacing
 from tf_lungreg.images.preparation import Window
+from tf_lungreg.refinement.optimisation import Steps
 from tf_lungreg.reproduction.method_runs import run_methods
 from tf_lungreg.reproduction.methods import Method, make_methods
 from tf_lungreg.reproduction.notes import make_notes
@@ -37,7 +38,7 @@ def evaluate(
     combinations: int | str | None = None,
     spacing: Sequence[float] | None = None,
     window: Window = "auto",
-    refine: Mapping[str, int] | None = None,
+    refine: Mapping[str, Steps] | None = None,
     figure: str | None = None,
     overwrite: bool = False,
     command: str = "",

@@ -21,6 +21,7 @@ from tf_lungreg.images.network_frame import network_frame
 from tf_lungreg.images.preparation import Window, to_network
 from tf_lungreg.inference.network_pass import run_network
 from tf_lungreg.models import find_preset
+from tf_lungreg.refinement.optimisation import Steps
 from tf_lungreg.refinement.optimisation import refine as refine_pass
 from tf_lungreg.reproduction.baselines import BASELINES, find_baseline
 from tf_lungreg.transforms.composed import composed_transform
@@ -63,7 +64,7 @@ def make_methods(
     models: Mapping[str, str | os.PathLike[str]],
     spacing: Sequence[float] | None = None,
     window: Window = "auto",
-    refine: Mapping[str, int] | None = None,
+    refine: Mapping[str, Steps] | None = None,
 ) -> list[Method]:
     """The methods of these names, in order, then the models that were not named among them.
 
@@ -130,14 +131,14 @@ def _baseline_method(name: str, spacing: Sequence[float] | None, window: Window)
     return Method(name, register, processor(), {"spacing": spacing and list(spacing)})
 
 
-def _check_refined(name: str, steps: int, models: Mapping[str, Any]) -> None:
+def _check_refined(name: str, steps: Steps, models: Mapping[str, Any]) -> None:
     if name not in models:
         raise InputError(f"--refine: {name!r} is no model's row; --models {name}=PATH is needed.")
-    if steps < 1:
+    if isinstance(steps, int) and steps < 1:
         raise InputError(f"--refine: 1 step or more is needed for {name!r}, not {steps}.")
 
 
-def _model_method(name: str, path: str | os.PathLike[str], window: Window, steps: int) -> Method:
+def _model_method(name: str, path: str | os.PathLike[str], window: Window, steps: Steps) -> Method:
     model = load_model(path)
     timed = _TimedModel(model)
 
