@@ -66,9 +66,10 @@ class Rule:
         """Whether one value, or one element of a tuple, is in the range."""
         if self.choices:
             return part in self.choices
-        if not isinstance(part, Real):
-            return True
-        return bool(self.least <= part <= self.most and self.above < part < self.below)
+        return not isinstance(part, Real) or self._covers(part)
+
+    def _covers(self, number: Any) -> bool:
+        return bool(self.least <= number <= self.most and self.above < number < self.below)
 
 
 def setting(default: Any = REQUIRED, **rule: Any) -> Any:
@@ -96,7 +97,7 @@ class Kind:
     """
 
     noun: str
-    read: Callable[[list], Any]
+    read: Callable[[list[Any]], Any]
     fits: Callable[[Any], bool]
     word: Callable[[str], Any] = str
     words: int | str | None = None
@@ -317,23 +318,23 @@ def _switch(part: Any) -> bool:
     return part
 
 
-def _one(read: Callable[[Any], Any]) -> Callable[[list], Any]:
+def _one(read: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
     return lambda parts: read(*parts)
 
 
-def _three(read: Callable[[Any], Any]) -> Callable[[list], tuple]:
-    def reading(parts: list) -> tuple:
+def _three(read: Callable[[Any], Any]) -> Callable[[list[Any]], tuple[Any, Any, Any]]:
+    def reading(parts: list[Any]) -> tuple[Any, Any, Any]:
         first, second, third = parts
         return read(first), read(second), read(third)
 
     return reading
 
 
-def _names(parts: list) -> tuple[str, ...]:
+def _names(parts: list[Any]) -> tuple[str, ...]:
     return tuple(map(_text, parts))
 
 
-def _window(parts: list) -> str | tuple[float, float]:
+def _window(parts: list[Any]) -> str | tuple[float, float]:
     if parts in (["auto"], ["paper"]):
         return parts[0]
     low, high = map(_number, parts)

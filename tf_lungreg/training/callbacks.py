@@ -6,7 +6,9 @@ import csv
 import io
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -48,17 +50,19 @@ class Checkpoints(tf.keras.callbacks.Callback):
         progress: that of the run so far.
     """
 
-    def __init__(self, folder: Path, waiting, progress: Progress):
+    def __init__(
+        self, folder: Path, waiting: Sequence[tf.keras.callbacks.Callback], progress: Progress
+    ):
         super().__init__()
         self.folder, self.waiting, self.progress = Path(folder), waiting, progress
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: object = None) -> None:
         """Restores the state of the waiting callbacks."""
         for callback in self.waiting:
             for name, value in self.progress.callbacks.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Writes the files."""
         row = {name: float(value) for name, value in sorted(logs.items())}
         row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
@@ -77,7 +81,7 @@ class Checkpoints(tf.keras.callbacks.Callback):
             write_text(self.folder / "history.csv", _history_csv(self.progress.history))
 
 
-def _history_csv(history) -> str:
+def _history_csv(history: Sequence[dict[str, float]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
     writer.writeheader()
@@ -96,9 +100,10 @@ class Charts(tf.keras.callbacks.Callback):
 
     def __init__(self, folder: Path):
         super().__init__()
-        self._folder, self._writers, self._working = folder, {}, True
+        self._folder, self._working = folder, True
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Writes the losses of an epoch."""
         if not self._working:
             return
@@ -113,7 +118,7 @@ class Charts(tf.keras.callbacks.Callback):
                 stacklevel=1,
             )
 
-    def _write(self, epoch: int, logs) -> None:
+    def _write(self, epoch: int, logs: Mapping[str, float]) -> None:
         rate = float(self.model.optimizer.learning_rate.numpy())
         for name, value in {**logs, "learning_rate": rate}.items():
             part = "validation" if name.startswith("val_") else "train"
@@ -136,12 +141,13 @@ class ProgressBar(tf.keras.callbacks.Callback):
         first_epoch: how many epochs are done already.
     """
 
+    bar: tqdm[Any]  # there is one once the training has begun
+
     def __init__(self, epochs: int, steps: int, first_epoch: int = 0):
         super().__init__()
         self.epochs, self.steps, self.first_epoch = epochs, steps, first_epoch
-        self.bar = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: object = None) -> None:
         """Opens the bar."""
         self.bar = tqdm(
             total=self.epochs * self.steps,
@@ -152,17 +158,17 @@ class ProgressBar(tf.keras.callbacks.Callback):
             disable=not sys.stderr.isatty(),
         )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
         """Moves the bar."""
         self.bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Shows the losses."""
         losses = f"image {logs['warped_loss']:.5f}, validation {logs[MONITOR]:.5f}"
         if self.bar.disable:
             tqdm.write(f"epoch {epoch + 1}/{self.epochs}: {losses}", file=sys.stderr)
         self.bar.set_postfix_str(losses)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: object = None) -> None:
         """Closes the bar."""
         self.bar.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
 from tf_lungreg.models.weights import assign_weights, named_weights
@@ -98,7 +99,7 @@ def load_weights(path: Path, model: tf.keras.Model) -> None:
     assign_weights(model, _weights(_parse(path, path)[0]), str(path))
 
 
-def _parse(stored: Path | io.BytesIO, path: Path) -> tuple[dict[str, np.ndarray], Progress]:
+def _parse(stored: Path | io.BytesIO, path: Path) -> tuple[dict[str, Array], Progress]:
     try:
         with np.load(stored) as file:
             content = dict(file)
@@ -107,11 +108,11 @@ def _parse(stored: Path | io.BytesIO, path: Path) -> tuple[dict[str, np.ndarray]
         raise InputError(f"{path}: not a checkpoint that can be read ({error}).") from error
 
 
-def _weights(content: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _weights(content: dict[str, Array]) -> dict[str, Array]:
     return {n[len("weight/") :]: v for n, v in content.items() if n.startswith("weight/")}
 
 
-def _optimizer_variables(model):
+def _optimizer_variables(model: tf.keras.Model) -> list[tf.Variable]:
     """The optimiser's step count, learning rate and moments, made if training has not begun."""
     model.optimizer.build(model.trainable_variables)
     return list(model.optimizer.variables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tf_lungreg import losses
@@ -58,9 +60,9 @@ class _Term(tf.keras.losses.Loss):
     An object keeps the type that was set when it was created.
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]):
         super().__init__()
         self._function = function
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return self._function(y_true, y_pred)

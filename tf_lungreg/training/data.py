@@ -18,7 +18,7 @@ from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import AXIS_CODES
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
-from tf_lungreg.training.settings import TrainingSettings
+from tf_lungreg.training.settings import TrainingSettings, filled
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def fit_shape(config: TrainingSettings) -> TrainingSettings:
     """
     frames = [Image.read(scan.image, AXIS_CODES).frame for scan in load_cohort(config.cohort).scans]
     extents = [
-        network_frame(frame, frame, config.spacing, margin=config.margin)[0].shape
+        network_frame(frame, frame, filled(config.spacing), margin=filled(config.margin))[0].shape
         for frame in frames
     ]
     needed = (max(sizes) for sizes in zip(*extents))
-    return replace(config, shape=tuple(map(min, zip(config.shape, needed))))
+    return replace(config, shape=tuple(map(min, zip(filled(config.shape), needed))))
 
 
 def load_training_data(config: TrainingSettings, cache: Path | None) -> TrainingData:
@@ -74,7 +74,8 @@ def load_training_data(config: TrainingSettings, cache: Path | None) -> Training
         train, validation = split_patients(cohort, validation=2, seed=config.seed)
     pairs = _validation_pairs(validation)
     needed = {scan.name: scan for scan in [*train.scans, *(s for pair in pairs for s in pair)]}
-    prepared = prepare_scans(needed.values(), config.spacing, config.shape, config.window, cache)
+    spacing = filled(config.spacing)
+    prepared = prepare_scans(needed.values(), spacing, config.shape, config.window, cache)
     by_name = dict(zip(needed, prepared))
     shared = bool(set(train.participants) & set(validation.participants))
     return TrainingData(

@@ -7,8 +7,9 @@ import dataclasses
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, locked
@@ -53,7 +54,7 @@ def find_run_folder(
 
 
 @contextlib.contextmanager
-def claimed_run(folder: Path, config: TrainingSettings) -> Iterator[None]:
+def claimed_run(folder: Path, config: TrainingSettings) -> Generator[None]:
     """Keeps other trainings from writing to the folder of a run.
 
     Args:
@@ -84,7 +85,7 @@ def _problem(folder: Path, config: TrainingSettings) -> str | None:
     return f"holds an interrupted run with another {changed[0]}" if changed else None
 
 
-def _settings(folder: Path) -> dict | None:
+def _settings(folder: Path) -> dict[str, Any] | None:
     """Those of the run in a folder; None if it is no run's."""
     try:
         return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"])

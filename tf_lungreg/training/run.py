@@ -9,9 +9,11 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tf_lungreg.cohorts.cache import PreparedPair
 from tf_lungreg.cohorts.random_pairs import fixed_pairs, stack_images, training_pairs
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import export_model, read_weights
@@ -33,20 +35,22 @@ from tf_lungreg.training.compilation import compile_registration_model
 from tf_lungreg.training.data import TrainingData, fit_shape, load_training_data
 from tf_lungreg.training.folder import CONFIG, METRICS, claimed_run, find_run_folder
 from tf_lungreg.training.run_export import best_model
-from tf_lungreg.training.settings import TrainingSettings
+from tf_lungreg.training.settings import TrainingSettings, filled
 from tf_lungreg.training.strategy import choose_strategy
 from tf_lungreg.training.termination import Termination
 from tf_lungreg.training.validation import evaluate_pairs, summarise
 from tf_lungreg.training.workers import is_chief
 
+_Pair = TypeVar("_Pair")
+
 
 def train(
     settings: TrainingSettings,
     *,
-    runs: str | os.PathLike = "runs",
+    runs: str | os.PathLike[str] = "runs",
     name: str | None = None,
-    models: str | os.PathLike = "saved_models/lungreg",
-    cache: str | os.PathLike | None = None,
+    models: str | os.PathLike[str] = "saved_models/lungreg",
+    cache: str | os.PathLike[str] | None = None,
     strategy: str = "auto",
     overwrite: bool = False,
 ) -> Path:
@@ -99,7 +103,7 @@ def run_training(
     models: Path,
     cache: Path | None = None,
     strategy: str = "auto",
-) -> dict | None:
+) -> dict[str, Any] | None:
     """Trains a model, or resumes an interrupted run in the same folder.
 
     Args:
@@ -119,7 +123,7 @@ def run_training(
     started = time.monotonic()
     for folder in (run, models):
         check_folder(folder)
-    devices = choose_strategy(strategy, config.batch)
+    devices = choose_strategy(strategy, filled(config.batch))
     data = load_training_data(config, cache)
     with devices.scope():
         claim = claimed_run(run, config) if is_chief() else contextlib.nullcontext()
@@ -127,7 +131,14 @@ def run_training(
         return _train(config, data, run, models, devices, started)
 
 
-def _train(config, data: TrainingData, run: Path, models: Path, devices, started) -> dict | None:
+def _train(
+    config: TrainingSettings,
+    data: TrainingData,
+    run: Path,
+    models: Path,
+    devices: tf.distribute.Strategy,
+    started: float,
+) -> dict[str, Any] | None:
     record = {"settings": dataclasses.asdict(config), "software": software()}
     tf.keras.utils.set_random_seed(config.seed)
     with devices.scope():
@@ -167,7 +178,7 @@ def _train(config, data: TrainingData, run: Path, models: Path, devices, started
 
 
 @keras_defaults()
-def fit(model, config: TrainingSettings, data: TrainingData, run: Path) -> Progress:
+def fit(model: tf.keras.Model, config: TrainingSettings, data: TrainingData, run: Path) -> Progress:
     """Trains a compiled model, or goes on with it; the best epoch is in ``run / "best.npz"``.
 
     Args:
@@ -199,10 +210,10 @@ def compiled_model(config: TrainingSettings) -> tf.keras.Model:
         InputError, MissingFileError: the model to start from cannot be used.
     """
     model = build_registration_model(
-        config.preset,
-        config.affine,
-        config.deformable,
-        config.anchor,
+        filled(config.preset),
+        filled(config.affine),
+        filled(config.deformable),
+        filled(config.anchor),
         config.mixed_precision,
         config.recompute,
     )
@@ -214,33 +225,39 @@ def compiled_model(config: TrainingSettings) -> tf.keras.Model:
     return compile_registration_model(
         model,
         config.similarity,
-        config.alpha,
-        config.beta,
-        config.gamma,
-        config.learning_rate,
+        filled(config.alpha),
+        filled(config.beta),
+        filled(config.gamma),
+        filled(config.learning_rate),
     )
 
 
 def _fit(
-    model, config: TrainingSettings, data: TrainingData, run: Path, progress: Progress
+    model: tf.keras.Model,
+    config: TrainingSettings,
+    data: TrainingData,
+    run: Path,
+    progress: Progress,
 ) -> None:
     """Trains from ``progress`` on, which is kept up to date."""
     images = stack_images([scan.image for scan in data.train])
+    batch, steps, last = filled(config.batch), filled(config.steps), filled(config.epochs)
+    patience = filled(config.stop_patience)
     watched, watched_pairs = _stack_pairs(data.validation)
-    watched_pairs, watched_batch = share_evenly(watched_pairs, config.batch)
-    waiting = plateau_callbacks(config.lr_patience, config.stop_patience)
-    stopped = progress.callbacks.get("EarlyStopping", {}).get("wait", 0) >= config.stop_patience
-    if stopped or progress.epoch >= config.epochs:
+    watched_pairs, watched_batch = share_evenly(watched_pairs, batch)
+    waiting = plateau_callbacks(filled(config.lr_patience), patience)
+    stopped = progress.callbacks.get("EarlyStopping", {}).get("wait", 0) >= patience
+    if stopped or progress.epoch >= last:
         return
-    first = progress.epoch * config.steps + progress.step
+    first = progress.epoch * steps + progress.step
     # What is left of an epoch that was terminated in a step is a fit of its own; its logs of the
     # training are of these steps alone.
-    left = config.steps - progress.step
-    epochs = config.epochs if left == config.steps else progress.epoch + 1
+    left = steps - progress.step
+    epochs = last if left == steps else progress.epoch + 1
     termination = Termination(run, progress, left)
     with termination.listening():
         model.fit(
-            training_pairs(images, data.pairs, config.seed, config.batch, first),
+            training_pairs(images, data.pairs, config.seed, batch, first),
             epochs=epochs,
             initial_epoch=progress.epoch,
             steps_per_epoch=left,
@@ -255,16 +272,16 @@ def _fit(
                 termination,
             ],
         )
-    if left < config.steps:
+    if left < steps:
         _fit(model, config, data, run, progress)
 
 
-def _display(config: TrainingSettings, run: Path, epoch: int):
-    bar = ProgressBar(config.epochs, config.steps, epoch)
+def _display(config: TrainingSettings, run: Path, epoch: int) -> tuple[ProgressBar, Charts]:
+    bar = ProgressBar(filled(config.epochs), filled(config.steps), epoch)
     return bar, Charts(run / "tensorboard")
 
 
-def share_evenly(pairs: Sequence, batch: int) -> tuple[Sequence, int]:
+def share_evenly(pairs: list[_Pair], batch: int) -> tuple[list[_Pair], int]:
     """Pairs and their batch such that all batches are full and the devices share each evenly.
 
     A device that is left without a pair fails, and Keras 3 would weigh a last batch that is
@@ -276,7 +293,7 @@ def share_evenly(pairs: Sequence, batch: int) -> tuple[Sequence, int]:
     return pairs, devices * math.gcd(len(pairs) // devices, batch // devices)
 
 
-def _stack_pairs(pairs):
+def _stack_pairs(pairs: Sequence[PreparedPair]) -> tuple[tf.Tensor, list[tuple[int, int]]]:
     """The images of the pairs, each once, and the pairs as (moving, fixed) numbers."""
     scans = list(dict.fromkeys(scan for pair in pairs for scan in pair))
     place = {scan: number for number, scan in enumerate(scans)}

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ from tf_lungreg.training.folder import METRICS
 _NOT_MEASURED = ("settings", "software", "seconds", "model", "pairs")  # in a run's metrics
 
 
-def best_model(run: Path, settings: Mapping) -> tf.keras.Model:
+def best_model(run: Path, settings: Mapping[str, Any]) -> tf.keras.Model:
     """The network of a run with the weights of its best epoch, in float32 however it was trained.
 
     Args:
@@ -34,7 +35,7 @@ def best_model(run: Path, settings: Mapping) -> tf.keras.Model:
     return model
 
 
-def export_run(run: str | os.PathLike, models: str | os.PathLike) -> Path:
+def export_run(run: str | os.PathLike[str], models: str | os.PathLike[str]) -> Path:
     """Exports the best epoch of a training.
 
     Args:
@@ -57,13 +58,13 @@ def export_run(run: str | os.PathLike, models: str | os.PathLike) -> Path:
     return export_model(model, models, card)
 
 
-def _read_metrics(run: Path) -> dict:
+def _read_metrics(run: Path) -> dict[str, Any]:
     file = run / METRICS
     if not file.is_file():
         raise MissingFileError(f"{file}: no such file; the folder of a run that ended is needed.")
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        metrics["settings"]["preset"], metrics["software"]
+        _ = metrics["settings"]["preset"], metrics["software"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not the metrics of a training ({error}).") from error
     return metrics

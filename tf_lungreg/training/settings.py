@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.setting import check_settings, setting, settings_in
@@ -13,11 +13,15 @@ from tf_lungreg.setting import check_settings, setting, settings_in
 if TYPE_CHECKING:  # no TensorFlow and no image formats for --help, here and in the functions below
     from tf_lungreg.images.preparation import Window
 
+_Value = TypeVar("_Value")
+
 PAIRS = ("auto", "all", "patient")
+
+_PRESET_OF_NONE = "general"  # where neither a preset nor a model to start from is given
 
 # What describes the network itself, with the values for one that starts from no other.
 _OF_THE_NETWORK = {
-    **{"preset": "general", "affine": True, "deformable": True, "anchor": "ends"},
+    **{"preset": _PRESET_OF_NONE, "affine": True, "deformable": True, "anchor": "ends"},
     **dict.fromkeys(("spacing", "shape", "margin", "voxels")),
 }
 
@@ -129,7 +133,7 @@ class TrainingSettings:
 
         start = self.init_from
         if start is None:
-            start = pretrained_model(self.preset or _OF_THE_NETWORK["preset"])
+            start = pretrained_model(self.preset or _PRESET_OF_NONE)
         return None if start in (None, "none") else str(start)
 
     def _filled(self, values: Mapping[str, Any]) -> TrainingSettings:
@@ -137,16 +141,16 @@ class TrainingSettings:
         missing = {name: v for name, v in values.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing)
 
-    def _check(self):
+    def _check(self) -> None:
         from tf_lungreg.losses import find_similarity
         from tf_lungreg.models.presets import least_size
         from tf_lungreg.models.registration import check_recompute
         from tf_lungreg.ops import check_anchor
 
         find_similarity(self.similarity)
-        check_anchor(self.anchor)
-        least = least_size(str(self.preset))
-        if min(self.shape or ()) < least:
+        check_anchor(filled(self.anchor))
+        least = least_size(filled(self.preset))
+        if min(filled(self.shape)) < least:
             raise InputError(
                 f"shape: at least {least} voxels along each axis are needed by the preset "
                 f"{self.preset}, not {self.shape}."
@@ -154,4 +158,14 @@ class TrainingSettings:
         if not (self.affine or self.deformable):
             raise InputError("--no-affine and --no-deformable leave no transform to learn.")
         if self.recompute:
-            check_recompute(self.preset)
+            check_recompute(filled(self.preset))
+
+
+def filled(value: _Value | None) -> _Value:
+    """A value of resolved settings, which :meth:`TrainingSettings.resolved` filled in.
+
+    Args:
+        value: of a setting that may be left to the preset or the model to start from.
+    """
+    assert value is not None  # the settings are resolved
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import tensorflow as tf
@@ -39,7 +39,7 @@ class Termination(tf.keras.callbacks.Callback):
         self.asked = False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> Generator[None]:
         """Takes SIGTERM as the question; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -50,17 +50,17 @@ class Termination(tf.keras.callbacks.Callback):
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
         """Ends the training unless the epoch has just ended, and with it the step."""
         if self.asked and batch + 1 < self.steps:
             self.progress.step += batch + 1
             save_checkpoint(self.folder / "last.npz", self.model, self.progress)
             raise Terminated
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Ends the training if it was asked in the last step or in the validation."""
         if self.asked:
             raise Terminated
 
-    def _ask(self, *_):
+    def _ask(self, *_: object) -> None:
         self.asked = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,9 @@ from tf_lungreg.inference.forward import register_arrays, warp_mask
 from tf_lungreg.quality.scores import dice, folded_fraction
 
 
-def evaluate_pair(model, fixed: PreparedScan, moving: PreparedScan) -> dict:
+def evaluate_pair(
+    model: tf.keras.Model, fixed: PreparedScan, moving: PreparedScan
+) -> dict[str, Any]:
     """Measures of one pair on the network's grid.
 
     Returns:
@@ -39,14 +42,14 @@ def evaluate_pair(model, fixed: PreparedScan, moving: PreparedScan) -> dict:
     return row
 
 
-def evaluate_pairs(model, pairs: Sequence[PreparedPair]) -> list[dict]:
+def evaluate_pairs(model: tf.keras.Model, pairs: Sequence[PreparedPair]) -> list[dict[str, Any]]:
     """:func:`evaluate_pair` of each pair, in order."""
     compiled = tf.function(model, reduce_retracing=True)
     bar = tqdm(pairs, "Evaluating", unit="pair", disable=None)
     return [evaluate_pair(compiled, fixed, moving) for fixed, moving in bar]
 
 
-def summarise(rows: Sequence[dict]) -> dict[str, float]:
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """The mean of every measure over the pairs that have it."""
     names = dict.fromkeys(n for row in rows for n, v in row.items() if isinstance(v, float))
     return {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}

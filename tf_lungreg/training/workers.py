@@ -25,7 +25,7 @@ def from_chief(content: bytes | None) -> bytes | None:
     if size < 1:
         return None if size < 0 else b""
     words = np.zeros(-(-size // 4), np.int32)
-    if is_chief():
+    if is_chief() and content is not None:  # of which the size was
         words.view(np.uint8)[:size] = np.frombuffer(content, np.uint8)
     return _of_first_replica(tf.constant(words)).numpy().tobytes()[:size]
 
@@ -34,7 +34,7 @@ def _of_first_replica(value: tf.Tensor) -> tf.Tensor:
     """An integer tensor as the first replica, one of the chief's, has it."""
     strategy = tf.distribute.get_strategy()
 
-    def sum_with_zeros(value):
+    def sum_with_zeros(value: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         first = tf.equal(context.replica_id_in_sync_group, 0)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, value, 0))
