@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.classification.settings import ClassifierSettings
 from tf_lungreg.cli.flags import add_flags, flag_words, given_settings
@@ -207,7 +208,7 @@ def _predict_cohort(options: argparse.Namespace) -> None:
     print(_DISCLAIMER)
 
 
-def _common(options: argparse.Namespace, settings: ClassifierSettings) -> dict:
+def _common(options: argparse.Namespace, settings: ClassifierSettings) -> dict[str, Any]:
     """What train and evaluate have in common besides the settings."""
     from tf_lungreg.cli.window import parse_window
 
@@ -232,7 +233,7 @@ def _command_line(options: argparse.Namespace, settings: ClassifierSettings) -> 
     return shlex.join(words + flag_words(settings))
 
 
-def _summary(name: str, found: dict) -> str:
+def _summary(name: str, found: dict[str, Any]) -> str:
     accuracy = found["accuracy"]
     area = "" if found["auc"] is None else f", AUC {found['auc']:.2f}"
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.cli.named_values import named_values
 from tf_lungreg.errors import InputError
@@ -102,7 +103,7 @@ def command_line(options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def summary_lines(results: dict) -> list[str]:
+def summary_lines(results: dict[str, Any]) -> list[str]:
     """Dice or landmark error of each method, inhale–exhale, as text."""
     lines = []
     for method, row in results["table1"].items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def given_settings(record: type, options: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def read_words(setting: Setting, words: list) -> Any:
+def read_words(setting: Setting, words: list[str]) -> Any:
     """The value of a setting from the words after its flag.
 
     Args:
@@ -136,13 +136,25 @@ def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
 class _ReadConfig(argparse.Action):
     """Gives the settings of a file to the flags that are not given, wherever they stand."""
 
-    def __init__(self, *args, settings, flags, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        settings: Mapping[str, Setting],
+        flags: Mapping[str, argparse.Action],
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self._settings, self._flags = settings, flags
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
         try:
-            config = read_config(Path(values), self._settings)
+            config = read_config(Path(str(values)), self._settings)
         except USER_ERRORS as error:
             parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
         for name, value in config.items():
@@ -151,7 +163,7 @@ class _ReadConfig(argparse.Action):
                 setattr(namespace, name, value)
 
 
-def _add_flag(place: Any, setting: Setting, read: Callable | None) -> argparse.Action:
+def _add_flag(place: Any, setting: Setting, read: Callable[[str], Any] | None) -> argparse.Action:
     kind, rule = setting.kind, setting.rule
     words: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS}
     if kind.words == 0:

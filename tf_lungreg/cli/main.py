@@ -9,6 +9,7 @@ import gc
 import os
 import re
 import sys
+from typing import Any, NoReturn
 
 from tf_lungreg import __version__
 from tf_lungreg.cli import (
@@ -105,8 +106,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _prepare_names(words: list[str]) -> None:
     """Refuses words that are not UTF-8 before anything is computed, and lets all be printed."""
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than a name has
-        sys.stdout.reconfigure(errors="backslashreplace")
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # a terminal may know fewer letters than a name has
+        reconfigure(errors="backslashreplace")
     try:
         for word in words:
             check_utf8(word)
@@ -118,18 +120,21 @@ def _prepare_names(words: list[str]) -> None:
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the words of a command, and knows every number."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         # argparse takes -1e3 for an unknown flag: its own pattern has no exponents.
         self._negative_number_matcher = _NEGATIVE
 
-    def parse_known_args(self, args=None, namespace=None):
+    # The same parameters as the base class has, but not as its overloads, which pyright misses.
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:  # said here, the line names the verb
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the flags)\n")
 
 
@@ -141,6 +146,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tf-lungreg {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, module in VERBS.items():
-        text = module.__doc__.splitlines()[0]
+        text = (module.__doc__ or "").splitlines()[0]
         module.add_arguments(verbs.add_parser(name, help=text, description=text))
     return parser

@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from typing import Any, TextIO
 
 
 @contextlib.contextmanager
-def printed_messages() -> Iterator[None]:
+def printed_messages() -> Generator[None]:
     """Prints what the package logs: errors on standard error, messages on standard output."""
     logger, console = logging.getLogger("tf_lungreg"), _Console()
     level, propagate = logger.level, logger.propagate
@@ -35,11 +36,11 @@ class _Console(logging.Handler):
 
 
 @contextlib.contextmanager
-def plain_warnings() -> Iterator[None]:
+def plain_warnings() -> Generator[None]:
     """Prints each warning of this package once, as ``warning: ...`` on standard error."""
-    told = set()
+    told: set[str] = set()
 
-    def show(message, category, filename, lineno, file=None, line=None):
+    def show(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in told:
             print(f"warning: {message}", file=sys.stderr)
         told.add(str(message))
@@ -52,7 +53,7 @@ def plain_warnings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def outliving_readers() -> Iterator[None]:
+def outliving_readers() -> Generator[None]:
     """Lets a command finish its work when whatever reads its output ends, such as ``| head``."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Outliving(stream) for stream in streams)
@@ -67,7 +68,7 @@ def outliving_readers() -> Iterator[None]:
 class _Outliving:
     """A stream that goes silent when nobody reads it any more."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -77,7 +78,7 @@ class _Outliving:
     def flush(self) -> None:
         self._try(self._stream.flush)
 
-    def _try(self, action, *arguments) -> None:
+    def _try(self, action: Callable[..., object], *arguments: str) -> None:
         try:
             action(*arguments)
         except BrokenPipeError:
@@ -86,5 +87,5 @@ class _Outliving:
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -155,12 +155,11 @@ def _model(options: argparse.Namespace, settings: RegistrationSettings):
     from tf_lungreg.serving.client import NEEDED, RemoteModel
     from tf_lungreg.serving.wire import NAME
 
-    version = options.model_version
-    number = version is not None and version.isdecimal()
+    version: str | None = options.model_version
     return RemoteModel(
         options.server,
         NAME if options.model_name is None else options.model_name,
-        int(version) if number else version,
+        int(version) if version is not None and version.isdecimal() else version,
         options.tls,
         outputs=NEEDED,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.cli.flags import add_flags, given_settings
 from tf_lungreg.setting import settings_in
 from tf_lungreg.training.settings import TrainingSettings
 
 # What is trained on when no cohort is named: enough patients to see Dice rise, made in a minute.
-PHANTOM = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
+PHANTOM: dict[str, Any] = {"subjects": 24, "shape": (32, 96, 96), "seed": 0}
 PHANTOM_FOLDER = Path("data") / "phantom"
 
 
@@ -78,7 +79,10 @@ def make_settings(options: argparse.Namespace) -> TrainingSettings:
     Args:
         options: of the command line.
     """
-    given = {"cohort": str(PHANTOM_FOLDER), **given_settings(TrainingSettings, options)}
+    given: dict[str, Any] = {
+        "cohort": str(PHANTOM_FOLDER),
+        **given_settings(TrainingSettings, options),
+    }
     if getattr(options, "from_tuning", None):  # the search itself takes no such flag
         from tf_lungreg.tuning import read_best
 
@@ -86,7 +90,7 @@ def make_settings(options: argparse.Namespace) -> TrainingSettings:
     return TrainingSettings(**given)
 
 
-def result_table(metrics: dict) -> str:
+def result_table(metrics: dict[str, Any]) -> str:
     """Dice and folding of each validation pair and their mean, as text."""
     if "dice_after" not in metrics:
         return (
@@ -107,7 +111,7 @@ def result_table(metrics: dict) -> str:
     return "\n".join(lines)
 
 
-def _pair(row) -> str:
+def _pair(row: dict[str, Any]) -> str:
     return f"{row['moving']} -> {row['fixed']}"
 
 

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
     if not rows:  # a worker's
         return
     best = best_row(rows)
+    assert best is not None  # tune raises an error where no trial ended well
     values = ", ".join(f"{name} {best[name]}" for name in config.searched)
     print(f"best     trial {best['trial']}: {values}: Dice {100 * best['val_dice']:.2f} %")
     if best["status"] == "penalised":

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras_tuner as kt
 
@@ -20,7 +21,7 @@ MEASURES = ("val_dice", "folds_lung", "score", "dice_before", "seconds")
 
 def trial_rows(
     trials: Iterable[kt.engine.trial.Trial], searched: Sequence[str], max_folds: float
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One row a trial, in the order of their numbers.
 
     Args:
@@ -36,13 +37,13 @@ def trial_rows(
     return [_row(trial, searched, max_folds) for trial in sorted(trials, key=_number)]
 
 
-def best_row(rows: Sequence[dict]) -> dict | None:
+def best_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The row with the highest score; None if no trial has ended well."""
     scored = [row for row in rows if row["status"] in ("completed", "penalised")]
     return max(scored, key=lambda row: row["score"], default=None)
 
 
-def write_results(out: Path, rows: Sequence[dict], config: TuningSettings) -> None:
+def write_results(out: Path, rows: Sequence[dict[str, Any]], config: TuningSettings) -> None:
     """Writes ``trials.csv`` and, once a trial has ended well, ``best.json``.
 
     Args:
@@ -64,7 +65,7 @@ def write_results(out: Path, rows: Sequence[dict], config: TuningSettings) -> No
         write_json(out / "best.json", content)
 
 
-def read_best(folder: str | os.PathLike) -> dict:
+def read_best(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The settings that a search found best, by the names of a training's settings.
 
     Raises:
@@ -81,13 +82,13 @@ def read_best(folder: str | os.PathLike) -> dict:
         raise InputError(f"{path}: not the result of a search ({error}).") from error
 
 
-def _number(trial) -> int:
+def _number(trial: kt.engine.trial.Trial) -> int:
     return int(trial.trial_id)
 
 
-def _row(trial, searched, max_folds) -> dict:
+def _row(trial: kt.engine.trial.Trial, searched: Sequence[str], max_folds: float) -> dict[str, Any]:
     values = trial.hyperparameters.values
-    row = {"trial": _number(trial), **{name: values.get(name) for name in searched}}
+    row: dict[str, Any] = {"trial": _number(trial), **{name: values.get(name) for name in searched}}
     if "tuner/epochs" in values:
         row["epochs"] = values["tuner/epochs"]
     ended = trial.status == "COMPLETED"
@@ -99,7 +100,7 @@ def _row(trial, searched, max_folds) -> dict:
     return row
 
 
-def _measure(trial, name) -> float:
+def _measure(trial: kt.engine.trial.Trial, name: str) -> float:
     return round(trial.metrics.get_last_value(name), 6)
 
 

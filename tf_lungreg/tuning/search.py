@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras_tuner as kt
 import tensorflow as tf
@@ -13,6 +15,7 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import locked
 from tf_lungreg.training.data import TrainingData, load_training_data
+from tf_lungreg.training.settings import filled
 from tf_lungreg.tuning.results import best_row, trial_rows, write_results
 from tf_lungreg.tuning.settings import (
     CACHE,
@@ -32,7 +35,7 @@ _GIVE_UP = 3  # failed trials in a row, after which something else than their se
 
 def tune(
     config: TuningSettings, out: Path, cache: Path | None = None, overwrite: bool = False
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Searches, or goes on where a search in the same folder stopped.
 
     Where Keras Tuner's environment variables name a chief, this process is the chief, which
@@ -67,7 +70,9 @@ def tune(
         return _search(hypermodel, out, data)
 
 
-def _search(hypermodel: RegistrationHyperModel, out: Path, data: TrainingData) -> list[dict]:
+def _search(
+    hypermodel: RegistrationHyperModel, out: Path, data: TrainingData
+) -> list[dict[str, Any]]:
     config, search = hypermodel.config, _Search(hypermodel, out)
     search.search(data, verbose=0)
     rows = search.rows()
@@ -80,14 +85,16 @@ def _search(hypermodel: RegistrationHyperModel, out: Path, data: TrainingData) -
 
 def make_oracle(config: TuningSettings) -> kt.Oracle:
     """Keras Tuner's part that chooses the values of the next trial."""
-    settings = {
+    settings: dict[str, Any] = {
         "objective": kt.Objective("score", "max"),
         "seed": config.training.seed + 1,  # it takes a seed of 0 for none
         "max_consecutive_failed_trials": config.trials + 1,  # counted here, after the table
     }
     if config.tuner == "hyperband":
         oracle = kt.oracles.HyperbandOracle(
-            max_epochs=config.training.epochs, hyperband_iterations=config.trials, **settings
+            max_epochs=filled(config.training.epochs),
+            hyperband_iterations=config.trials,
+            **settings,
         )
         oracle.max_trials = config.trials
         return oracle
@@ -103,27 +110,32 @@ class _Search(kt.Tuner):
     """Runs the trials, and keeps the table of them up to date."""
 
     def __init__(self, hypermodel: RegistrationHyperModel, out: Path):
-        self.config, self.out, self.failed = hypermodel.config, Path(out), []
+        self.config, self.out, self.network = hypermodel.config, Path(out), hypermodel
+        self.failed: list[str] = []
         super().__init__(
             make_oracle(self.config), hypermodel, directory=str(out), project_name=PROJECT
         )
 
-    def on_search_begin(self):
+    def on_search_begin(self) -> None:
         """Leaves a project that can be taken up even before its first trial has ended."""
         self.save()
 
-    def run_trial(self, trial, data: TrainingData, **_):
-        """Trains one model; ``_`` is what Keras Tuner passes on to its own way of doing so."""
+    def run_trial(self, trial: kt.engine.trial.Trial, data: TrainingData, **_: Any) -> Any:
+        """Trains one model; ``_`` is what Keras Tuner passes on to its own way of doing so.
+
+        Returns:
+            The measures; Keras Tuner's own method gives a list of them, but takes either.
+        """
         tf.keras.backend.clear_session()
         tf.keras.utils.set_random_seed(self.config.training.seed)
         folder = Path(self.get_trial_dir(trial.trial_id))
         earlier = trial.hyperparameters.values.get("tuner/trial_id")
         if earlier is not None:  # Hyperband goes on with a trial that did well in few epochs
             _take_over(Path(self.get_trial_dir(earlier)), folder)
-        model = self.hypermodel.build(trial.hyperparameters)
-        return self.hypermodel.fit(trial.hyperparameters, model, data, folder)
+        model = self.network.build(trial.hyperparameters)
+        return self.network.fit(trial.hyperparameters, model, data, folder)
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: kt.engine.trial.Trial) -> None:
         """Writes the table and logs how the trial ended.
 
         Raises:
@@ -138,11 +150,11 @@ class _Search(kt.Tuner):
         if len(self.failed) == _GIVE_UP:
             raise InputError(f"{_GIVE_UP} trials in a row failed; the last: {self.failed[-1]}")
 
-    def rows(self) -> list[dict]:
+    def rows(self) -> list[dict[str, Any]]:
         """The rows of all trials."""
         return self._rows(self.oracle.trials.values())
 
-    def _rows(self, trials):
+    def _rows(self, trials: Iterable[kt.engine.trial.Trial]) -> list[dict[str, Any]]:
         return trial_rows(trials, self.config.searched, self.config.max_folds)
 
 
@@ -153,7 +165,7 @@ def _take_over(earlier: Path, folder: Path) -> None:
             shutil.copyfile(earlier / name, folder / name)
 
 
-def _line(row: dict, config: TuningSettings) -> str:
+def _line(row: dict[str, Any], config: TuningSettings) -> str:
     values = ", ".join(
         f"{name} {row[name]:.3g}" if isinstance(row[name], float) else f"{name} {row[name]}"
         for name in config.searched

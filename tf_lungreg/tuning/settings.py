@@ -8,11 +8,12 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_folder, write_json
 from tf_lungreg.setting import check_settings, setting
-from tf_lungreg.training import TrainingSettings
+from tf_lungreg.training.settings import TrainingSettings
 
 TUNERS = ("bayesian", "hyperband", "random", "grid")
 ALSO = ("learning-rate", "similarity")  # what can be searched besides α and β
@@ -53,7 +54,7 @@ class TuningSettings:
         """The settings of a training that are searched."""
         return ("alpha", "beta", *(name.replace("-", "_") for name in ALSO if name in self.also))
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """What must be the same for a search to go on; more trials may be asked for, save a grid's.
 
         The number of trials decides the points of a grid.
@@ -121,16 +122,16 @@ def await_search(out: Path, config: TuningSettings, seconds: float = 600) -> Non
         time.sleep(min(1, seconds))
 
 
-def _read_settings(out: Path) -> dict:
+def _read_settings(out: Path) -> dict[str, Any]:
     try:
         settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        settings["training"]["cohort"], settings["tuner"]
+        _ = settings["training"]["cohort"], settings["tuner"]
         return settings
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{out}: holds something that is no search; give another --out.") from None
 
 
-def _changed(before: dict, now: dict) -> list[str]:
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Names of settings that differ, in a training's or the search's own."""
     flat = [{**record, **record["training"]} for record in (before, now)]
     names = {name for record in flat for name in record if name != "training"}

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import keras_tuner as kt
 import numpy as np
@@ -14,11 +15,11 @@ import tensorflow as tf
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import write_json
 from tf_lungreg.losses import SIMILARITIES
-from tf_lungreg.training import TrainingSettings
 from tf_lungreg.training.data import TrainingData
 from tf_lungreg.training.folder import CONFIG
 from tf_lungreg.training.run import compiled_model, fit
 from tf_lungreg.training.run_export import best_model
+from tf_lungreg.training.settings import TrainingSettings
 from tf_lungreg.training.validation import evaluate_pairs, summarise
 from tf_lungreg.tuning.settings import TuningSettings
 
@@ -51,7 +52,9 @@ class RegistrationHyperModel(kt.HyperModel):
         """The compiled model of a trial."""
         return compiled_model(self.settings(hp))
 
-    def fit(self, hp, model, data: TrainingData, folder: Path) -> dict[str, float]:
+    def fit(
+        self, hp: kt.HyperParameters, model: tf.keras.Model, data: TrainingData, folder: Path
+    ) -> dict[str, float]:
         """Trains the model of a trial, or goes on with it, and measures its best epoch.
 
         Args:
@@ -82,7 +85,7 @@ class RegistrationHyperModel(kt.HyperModel):
             "seconds": time.monotonic() - started,
         }
 
-    def _declare(self, hp, name):
+    def _declare(self, hp: kt.HyperParameters, name: str) -> Any:
         if name == "similarity":
             return hp.Choice(name, list(SIMILARITIES))
         low, high = RANGES[name]

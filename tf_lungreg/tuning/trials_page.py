@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from scipy.spatial import Delaunay, QhullError
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.files import write_text
 from tf_lungreg.reporting.pages import figure_source, render
 from tf_lungreg.tuning.results import best_row
@@ -19,7 +21,7 @@ from tf_lungreg.tuning.space import RANGES
 _COLUMNS = ("val_dice", "folds_lung", "score", "seconds", "status", "message")
 
 
-def search_figure(rows: Sequence[dict]) -> Figure:
+def search_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """The trials over α and β on logarithmic axes, coloured by the Dice of validation.
 
     Contours lie between the trials where there are enough of them; a ring marks those that folded
@@ -37,14 +39,15 @@ def search_figure(rows: Sequence[dict]) -> Figure:
     panel = figure.subplots()
     panel.set(xscale="log", yscale="log", xlabel="α, affine term", ylabel="β, spatial gradients")
     panel.set(xlim=_wider(RANGES["alpha"]), ylim=_wider(RANGES["beta"]))
-    shades = {"cmap": "viridis", "vmin": dice.min(), "vmax": dice.max()}
+    shades: dict[str, Any] = {"cmap": "viridis", "vmin": dice.min(), "vmax": dice.max()}
     triangles = _triangles(alpha, beta)
     if triangles is not None and np.ptp(dice) > 0:
         panel.tricontourf(triangles, dice, levels=12, alpha=0.35, **shades)
     points = panel.scatter(alpha, beta, c=dice, s=60, edgecolors="white", zorder=3, **shades)
     figure.colorbar(points, ax=panel, label="Dice of the validation pairs (%)")
     best = best_row(rows)
-    marks = {
+    assert best is not None  # one ended well
+    marks: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         "best": ([best], {"marker": "*", "s": 260, "facecolors": "none", "edgecolors": "black"}),
         "folds too much": (
             [row for row in rows if row["status"] == "penalised"],
@@ -57,13 +60,13 @@ def search_figure(rows: Sequence[dict]) -> Figure:
     }
     for label, (marked, style) in marks.items():
         if marked:
-            places = [[row[name] for row in marked] for name in ("alpha", "beta")]
-            panel.scatter(*places, label=label, zorder=4, **style)
+            across, up = ([row[name] for row in marked] for name in ("alpha", "beta"))
+            panel.scatter(across, up, label=label, zorder=4, **style)
     figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
-def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningSettings) -> None:
+def write_tuning_report(path: Path, rows: Sequence[dict[str, Any]], config: TuningSettings) -> None:
     """Writes the page: the best trial, the plane of α and β, the table of trials, settings.
 
     Args:
@@ -71,8 +74,8 @@ def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningSettings
         rows: of the table of trials.
         config: of the search.
     """
-    best = best_row(rows)
-    training = config.training
+    best, training = best_row(rows), config.training
+    assert best is not None  # otherwise the search ends before it writes the page
     lead = (
         f"{Path(training.cohort).name}, preset {training.preset}, {config.tuner} search, "
         f"{len(rows)} trials of at most {training.epochs} epochs of {training.steps} batches"
@@ -100,7 +103,7 @@ def write_tuning_report(path: Path, rows: Sequence[dict], config: TuningSettings
     write_text(path, render("trials", **values))
 
 
-def _text(name: str, value) -> str:
+def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name in RANGES:
@@ -108,7 +111,7 @@ def _text(name: str, value) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _triangles(alpha, beta) -> Triangulation | None:
+def _triangles(alpha: Array, beta: Array) -> Triangulation | None:
     """Triangles between the points, made on logarithms; None where the points span no area."""
     if len(alpha) < 4:
         return None
