@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
 
 from tf_lungreg import ops
+from tf_lungreg.arrays import Array
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.image import Image
@@ -66,10 +66,10 @@ class NetworkPass:
         spacing: voxel size in mm along D, H, W of the grid that the network saw.
     """
 
-    fixed: np.ndarray
-    moving: np.ndarray
-    warped: np.ndarray
-    spatial_gradients: np.ndarray
+    fixed: Array
+    moving: Array
+    warped: Array
+    spatial_gradients: Array
     transform: ComposedTransform
     spacing: list[float]
 
@@ -80,7 +80,7 @@ def network_inputs(
     moving: Image,
     window: Window = "auto",
     init: str = "center",
-) -> dict[str, np.ndarray]:
+) -> dict[str, Array]:
     """Prepares two images for a model: ``model(network_inputs(model, fixed, moving))``.
 
     Args:
@@ -185,7 +185,7 @@ def identity_model(spacing: tuple[float, float, float] = (5.0, 5.0, 5.0)) -> Exp
         spacing: voxel size in mm along D, H, W of the grid on which images are compared.
     """
 
-    def leave(moving, fixed):
+    def leave(moving: tf.Tensor, fixed: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = tf.shape(fixed)[1:4]
         return {
             "warped": moving,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import tensorflow as tf
+
 from tf_lungreg.errors import InputError
 from tf_lungreg.export import ExportedModel
 from tf_lungreg.export.rebuilding import rebuild_model
@@ -25,7 +27,7 @@ def in_slabs(model: RegistrationModel, memory: float) -> RegistrationModel:
         raise InputError("memory: goes with an exported model, not with 'none' or a server's.")
     network = rebuild_model(model.card, model.weights, str(model.path))
 
-    def register(moving, fixed):
+    def register(moving: tf.Tensor, fixed: tf.Tensor) -> dict[str, tf.Tensor]:
         return run_in_slabs(network, {"moving": moving, "fixed": fixed}, memory * 1e9)
 
     return dataclasses.replace(model, signatures={"serving_default": register})

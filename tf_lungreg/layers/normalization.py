@@ -7,12 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
+InstanceNormalization: Any  # the layer's class
+_groups: dict[str, int] = {}
 try:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its end-of-life notice, on every import
         from tensorflow_addons.layers import InstanceNormalization
-
-    _groups = {}
 except ImportError:  # tensorflow-addons has no release for Python 3.12 and later
     InstanceNormalization = tf.keras.layers.GroupNormalization
     _groups = {"groups": -1}

@@ -17,7 +17,9 @@ from tf_lungreg.models.presets import CoarseToFine
 _FULL = {"dtype": "float32"}
 
 
-def coarse_to_fine(moving, fixed, sizes: CoarseToFine, affine: bool, deformable: bool):
+def coarse_to_fine(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: CoarseToFine, affine: bool, deformable: bool
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
 
     Args:
@@ -33,7 +35,9 @@ def coarse_to_fine(moving, fixed, sizes: CoarseToFine, affine: bool, deformable:
     return matrix, gradients
 
 
-def _encode(moving, fixed, sizes):
+def _encode(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: CoarseToFine
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Maps at a half of the resolution; those of all layers and the pair, merged at a quarter."""
     pair = tf.keras.layers.Concatenate(name="pair")([moving, fixed])
     first, *others = sizes.encoder
@@ -46,7 +50,9 @@ def _encode(moving, fixed, sizes):
     return half, tf.keras.layers.Concatenate(name="merged")(maps)
 
 
-def _decode_deformation(half, merged, volume, sizes):
+def _decode_deformation(
+    half: tf.Tensor, merged: tf.Tensor, volume: tf.Tensor, sizes: CoarseToFine
+) -> tf.Tensor:
     """Φ, (batch, D, H, W, 3)."""
     x = SqueezeExcitation3D(sizes.reduction, name="squeeze_excitation")(merged)
     for number, filters in enumerate(sizes.decoder, start=1):
@@ -63,6 +69,6 @@ def _decode_deformation(half, merged, volume, sizes):
     return LinearUpsampling3D(name="spatial_gradients", **_FULL)([coarse, volume])
 
 
-def _shrink(x, times, name):
+def _shrink(x: tf.Tensor, times: int, name: str) -> tf.Tensor:
     """Means of blocks; those at the border of what they hold."""
     return tf.keras.layers.AveragePooling3D(times, padding="same", name=name)(x)

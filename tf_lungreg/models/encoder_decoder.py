@@ -23,7 +23,9 @@ from tf_lungreg.models.presets import EncoderDecoder
 _FULL = {"dtype": "float32"}
 
 
-def encoder_decoder(moving, fixed, sizes: EncoderDecoder, affine: bool, deformable: bool):
+def encoder_decoder(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: EncoderDecoder, affine: bool, deformable: bool
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
 
     Args:
@@ -39,7 +41,7 @@ def encoder_decoder(moving, fixed, sizes: EncoderDecoder, affine: bool, deformab
     return matrix, gradients
 
 
-def convolve(x, filters, dilation, name, strides=1):
+def convolve(x: tf.Tensor, filters: int, dilation: int, name: str, strides: int = 1) -> tf.Tensor:
     """Convolution of 3 × 3 × 3, instance normalization, LeakyReLU.
 
     Args:
@@ -56,7 +58,7 @@ def convolve(x, filters, dilation, name, strides=1):
     return tf.keras.layers.LeakyReLU(name=f"{name}_relu")(x)
 
 
-def _encode(moving, fixed, sizes):
+def _encode(moving: tf.Tensor, fixed: tf.Tensor, sizes: EncoderDecoder) -> tf.Tensor:
     """Both images and the maps of every layer, merged: (batch, D, H, W, 2 + sum of filters)."""
     maps = [tf.keras.layers.Concatenate(name="pair")([moving, fixed])]
     for number, (filters, dilation) in enumerate(zip(sizes.encoder, sizes.dilations), start=1):
@@ -64,7 +66,7 @@ def _encode(moving, fixed, sizes):
     return tf.keras.layers.Concatenate(name="merged")(maps)
 
 
-def _decode_deformation(features, sizes):
+def _decode_deformation(features: tf.Tensor, sizes: EncoderDecoder) -> tf.Tensor:
     """Φ, (batch, D, H, W, 3)."""
     x = SqueezeExcitation3D(sizes.reduction, name="squeeze_excitation")(features)
     for number, filters in enumerate(sizes.decoder, start=1):
@@ -75,7 +77,7 @@ def _decode_deformation(features, sizes):
     return SpatialGradients(name="spatial_gradients", **_FULL)(last)
 
 
-def decode_affine(features):
+def decode_affine(features: tf.Tensor) -> tf.Tensor:
     """A, (batch, 3, 4), from the means of feature maps of any size."""
     pooled = tf.keras.layers.GlobalAveragePooling3D(name="pooled", **_FULL)(features)
     numbers = tf.keras.layers.Dense(

@@ -13,6 +13,8 @@ They leave out the margin around the fixed image, where there is nothing to comp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from tf_lungreg.layers import (
@@ -38,7 +40,9 @@ _COMPARED = 2  # radius in voxels of the cube that the suggested step comes from
 _TEXTURE = 0.3  # the same as _FLOOR, of images that were normalised to 1
 
 
-def fine_matching(moving, fixed, sizes: FineMatching, affine: bool, deformable: bool):
+def fine_matching(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: FineMatching, affine: bool, deformable: bool
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
 
     Args:
@@ -49,7 +53,7 @@ def fine_matching(moving, fixed, sizes: FineMatching, affine: bool, deformable: 
         deformable: whether there is the branch of Φ.
     """
     small = [_shrink(image, name) for image, name in ((moving, "moving"), (fixed, "fixed"))]
-    matrix, shift = match(*small, sizes.coarse, affine, deformable)
+    matrix, shift = match(small[0], small[1], sizes.coarse, affine, deformable)
     if affine:
         matrix = RescaledAffine(2, name="affine_rescaled", **_FULL)([matrix, small[1]])
     if not deformable:
@@ -65,7 +69,13 @@ def fine_matching(moving, fixed, sizes: FineMatching, affine: bool, deformable: 
     return matrix, FadedGradients(margin, name="spatial_gradients", **_FULL)(shift)
 
 
-def correct(moving, fixed, start, sizes: FineMatching, margin: int = 0) -> list:
+def correct(
+    moving: tf.Tensor,
+    fixed: tf.Tensor,
+    start: tf.Tensor,
+    sizes: FineMatching,
+    margin: int = 0,
+) -> list[tf.Tensor]:
     """The displacement after each update, coarse to fine.
 
     Args:
@@ -86,7 +96,9 @@ def correct(moving, fixed, start, sizes: FineMatching, margin: int = 0) -> list:
     return halves + _full_updates(moving, fixed, start, sizes, margin)
 
 
-def _half_updates(moving, fixed, shift, sizes, margin):
+def _half_updates(
+    moving: tf.Tensor, fixed: tf.Tensor, shift: tf.Tensor, sizes: FineMatching, margin: int
+) -> list[tf.Tensor]:
     extract = _extractor(sizes.half)
     moving_maps, fixed_maps = extract(moving), extract(fixed)
     moving, fixed = _shrink(moving, "moving_normalized"), _shrink(fixed, "fixed_normalized")
@@ -95,7 +107,7 @@ def _half_updates(moving, fixed, shift, sizes, margin):
     best = ExpectedShift(1, name="half_shift", **_FULL)
     suggest = MatchingStep3D(_COMPARED, _TEXTURE, name="half_step", **_FULL)
     update = _updater("half", sizes.half, (1, 2, 1))
-    shifts = []
+    shifts: list[tf.Tensor] = []
     for number in range(1, sizes.half_updates + 1):
         correlation = correlate([fixed_maps, sample([moving_maps, shift])])
         step = suggest([fixed, sample([moving, shift])])
@@ -104,11 +116,13 @@ def _half_updates(moving, fixed, shift, sizes, margin):
     return shifts
 
 
-def _full_updates(moving, fixed, shift, sizes, margin):
+def _full_updates(
+    moving: tf.Tensor, fixed: tf.Tensor, shift: tf.Tensor, sizes: FineMatching, margin: int
+) -> list[tf.Tensor]:
     sample = DisplacedSampling3D(True, margin, name="full_warped", **_FULL)
     suggest = MatchingStep3D(_COMPARED, _TEXTURE, name="full_step", **_FULL)
     update = _updater("full", sizes.full, (1, 1))
-    shifts = []
+    shifts: list[tf.Tensor] = []
     for number in range(1, sizes.full_updates + 1):
         warped = sample([moving, shift])
         shift = update([suggest([fixed, warped]), fixed, warped], shift, number)
@@ -116,7 +130,7 @@ def _full_updates(moving, fixed, shift, sizes, margin):
     return shifts
 
 
-def _extractor(filters):
+def _extractor(filters: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from a volume to maps of voxels twice as large."""
     conv = tf.keras.layers.Conv3D
     shrink = conv(filters, 2, strides=2, padding="same", name="half_shrink", **_FULL)
@@ -124,7 +138,9 @@ def _extractor(filters):
     return lambda volume: read(_activate(shrink(volume), **_FULL))
 
 
-def _updater(level, filters, dilations):
+def _updater(
+    level: str, filters: int, dilations: Sequence[int]
+) -> Callable[[Sequence[tf.Tensor], tf.Tensor, int], tf.Tensor]:
     """A function of maps, the displacement and the update's number: the displacement corrected.
 
     The maps are squeezed to ``filters`` first. Without training nothing is corrected.
@@ -140,10 +156,10 @@ def _updater(level, filters, dilations):
         3, 3, padding="same", kernel_initializer="zeros", name=f"{level}_correction", **_FULL
     )
 
-    def update(maps, shift, number):
+    def update(maps: Sequence[tf.Tensor], shift: tf.Tensor, number: int) -> tf.Tensor:
         # How the displacement differs from its surroundings, so that it can be smoothed.
-        maps = tf.keras.layers.Concatenate(**_FULL)([*maps, deviate(shift)])
-        x = _activate(squeeze(maps), **_FULL)
+        merged = tf.keras.layers.Concatenate(**_FULL)([*maps, deviate(shift)])
+        x = _activate(squeeze(merged), **_FULL)
         for convolution in read:
             x = _activate(convolution(x))
         name = f"{level}_displacement_{number}"
@@ -152,11 +168,11 @@ def _updater(level, filters, dilations):
     return update
 
 
-def _shrink(volume, name):
+def _shrink(volume: tf.Tensor, name: str) -> tf.Tensor:
     """Means of blocks of two voxels along each axis."""
     shrink = tf.keras.layers.AveragePooling3D(2, padding="same", name=f"{name}_half", **_FULL)
     return shrink(volume)
 
 
-def _activate(x, **precision):
+def _activate(x: tf.Tensor, **precision: str) -> tf.Tensor:
     return tf.keras.layers.LeakyReLU(**precision)(x)

@@ -8,7 +8,7 @@ the user has chosen for other models. Pinning them here covers every layer at on
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import tensorflow as tf
 
@@ -18,7 +18,7 @@ _FORMAT = "channels_last"
 
 
 @contextlib.contextmanager
-def keras_defaults(policy: str = FLOAT) -> Iterator[None]:
+def keras_defaults(policy: str = FLOAT) -> Generator[None]:
     """Pins Keras' globals to float32 and channels last, then restores the user's values.
 
     It also works as a decorator, ``@keras_defaults()``, of a function that builds or trains a

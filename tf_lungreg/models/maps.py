@@ -83,7 +83,7 @@ def maps_in_file(shape: tuple[int, ...], slabs: Iterable[tf.Tensor]) -> Maps:
             f"({error}); $TMPDIR names another folder."
         ) from error
 
-    def read(start, stop):
+    def read(start: int, stop: int) -> tf.Tensor:
         slice_size = batch * math.prod(rest)
         file.seek(start * slice_size * _BYTES)
         values = np.fromfile(file, np.float32, (stop - start) * slice_size)

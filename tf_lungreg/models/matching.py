@@ -13,6 +13,8 @@ from images that the passes before have brought closer, as in recurrent optical 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from tf_lungreg.layers import (
@@ -31,7 +33,9 @@ from tf_lungreg.models.presets import Matching
 _FULL = {"dtype": "float32"}
 
 
-def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
+def matching(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: Matching, affine: bool, deformable: bool
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """A, (batch, 3, 4), and Φ, (batch, D, H, W, 3); None for a branch that is off.
 
     Args:
@@ -48,7 +52,9 @@ def matching(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
     return matrix, DisplacementGradients(name="spatial_gradients", **_FULL)(shift)
 
 
-def match(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
+def match(
+    moving: tf.Tensor, fixed: tf.Tensor, sizes: Matching, affine: bool, deformable: bool
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """A, (batch, 3, 4), and the displacement of blocks of two voxels, in blocks.
 
     Args:
@@ -65,8 +71,8 @@ def match(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
     extract = _extractor(sizes)
     (moving_fine, moving_coarse), (fixed_fine, fixed_coarse) = extract(moving), extract(fixed)
     matrix = shift = None
+    align = BackAlignment3D(4, name="coarse_aligned", **_FULL)  # by A, where there is one
     if affine:
-        align = BackAlignment3D(4, name="coarse_aligned", **_FULL)
         matrix = _decode_affine(fixed_coarse, moving_coarse, align, sizes)
     if deformable:
         if affine:
@@ -79,7 +85,7 @@ def match(moving, fixed, sizes: Matching, affine: bool, deformable: bool):
     return matrix, shift
 
 
-def _extractor(sizes):
+def _extractor(sizes: Matching) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """A function from an image to its features at a half and at a quarter of the resolution.
 
     In full precision, mixed or not: what is small in a feature decides between two matches.
@@ -93,14 +99,16 @@ def _extractor(sizes):
     coarse = conv(third, 3, name="encoder_coarse", **same)
     norms = [instance_normalization(name=f"encoder_{name}_norm") for name in ("fine", "coarse")]
 
-    def extract(image):
+    def extract(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         half = _activate(norms[0](fine(_activate(shrink(image), **_FULL))), **_FULL)
         return half, norms[1](coarse(_activate(shrink_again(half), **_FULL)))
 
     return extract
 
 
-def _decode_affine(fixed, moving, align, sizes):
+def _decode_affine(
+    fixed: tf.Tensor, moving: tf.Tensor, align: BackAlignment3D, sizes: Matching
+) -> tf.Tensor:
     """A, (batch, 3, 4): the best fit to the matches of blocks of four voxels, pass after pass."""
     compare = _comparison(sizes.radius, sizes, "affine")
     weigh = tf.keras.layers.Conv3D(
@@ -120,7 +128,9 @@ def _decode_affine(fixed, moving, align, sizes):
     return matrix
 
 
-def _decode_deformation(coarse, fine, sizes):
+def _decode_deformation(
+    coarse: tuple[tf.Tensor, tf.Tensor], fine: tuple[tf.Tensor, tf.Tensor], sizes: Matching
+) -> tf.Tensor:
     """The displacement of the fine maps, in their voxels, from pairs (fixed, moving) of maps."""
     fixed, moving = coarse
     compare = _comparison(sizes.radius - 1, sizes, "coarse")
@@ -137,7 +147,9 @@ def _decode_deformation(coarse, fine, sizes):
     return tf.keras.layers.Add(name="fine_sum", **_FULL)([shift, more])
 
 
-def _comparison(radius, sizes, name, **precision):
+def _comparison(
+    radius: int, sizes: Matching, name: str, **precision: str
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """A function from maps (fixed, moving) to the shift from one to the other, and features of it.
 
     The shift is the best match of each place within the radius, and what the matches of its
@@ -168,7 +180,9 @@ def _comparison(radius, sizes, name, **precision):
         **_FULL,
     )
 
-    def compare(fixed, moving, number=1, further=()):
+    def compare(
+        fixed: tf.Tensor, moving: tf.Tensor, number: int = 1, further: Sequence[tf.Tensor] = ()
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         correlation = correlate([fixed, moving])
         shift = best(correlation)
         x = _activate(read(correlation), **_FULL)
@@ -181,5 +195,5 @@ def _comparison(radius, sizes, name, **precision):
     return compare
 
 
-def _activate(x, **precision):
+def _activate(x: tf.Tensor, **precision: str) -> tf.Tensor:
     return tf.keras.layers.LeakyReLU(**precision)(x)

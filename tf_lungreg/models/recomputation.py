@@ -8,6 +8,8 @@ cut out of the functional model and share its layers, so that there is one netwo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,7 +19,9 @@ _IMAGES = ("moving", "fixed")
 class _RecomputingModel(tf.keras.Model):
     """A functional model that is run by ``self.run``, a function of its inputs."""
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: dict[str, tf.Tensor], training: object = None, mask: object = None
+    ) -> dict[str, tf.Tensor]:
         """The model's outputs; no layer of it depends on ``training``."""
         return self.run(inputs)
 
@@ -38,7 +42,7 @@ def recomputing(model: tf.keras.Model) -> tf.keras.Model:
     outputs = model.output
     final = _segment(kept, last, outputs)
 
-    def run(inputs):
+    def run(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         maps = {name: inputs[name] for name in _IMAGES}
         for needs, end, segment in segments:
             maps[end] = tf.recompute_grad(segment)(*(maps[name] for name in needs))
@@ -49,7 +53,7 @@ def recomputing(model: tf.keras.Model) -> tf.keras.Model:
     return same
 
 
-def _cut(names):
+def _cut(names: Sequence[str]) -> tuple[list[tuple[Sequence[str], str]], list[str]]:
     """The segments, each the layers it needs and the one it ends in; what follows needs the last.
 
     Args:
@@ -60,7 +64,7 @@ def _cut(names):
         for part in ("encoder", "decoder")
     )
     merged = [*_IMAGES, *encoder]
-    steps = []
+    steps: list[tuple[Sequence[str], str]] = []
     for needs, ends in ((_IMAGES, encoder), (merged, decoder)):
         for end in ends:
             steps.append((needs, end))
@@ -68,7 +72,7 @@ def _cut(names):
     return steps, [*(merged if "affine_parameters" in names else _IMAGES), *decoder[-1:]]
 
 
-def _segment(kept, needs, outputs):
+def _segment(kept: dict[str, tf.Tensor], needs: Sequence[str], outputs: Any) -> Callable[..., Any]:
     """A function from the maps of the layers that are needed to the outputs."""
     model = tf.keras.Model([kept[name] for name in needs], outputs)
     return lambda *maps: model(list(maps))

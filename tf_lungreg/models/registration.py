@@ -6,7 +6,8 @@ and one that goes on from there to finer levels. All that follows is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -34,7 +35,7 @@ from tf_lungreg.models.presets import (
 )
 from tf_lungreg.models.recomputation import recomputing
 
-_BRANCHES = {
+_BRANCHES: dict[type, Callable[..., tuple[tf.Tensor | None, tf.Tensor | None]]] = {
     EncoderDecoder: encoder_decoder,
     CoarseToFine: coarse_to_fine,
     Matching: matching,
@@ -91,22 +92,18 @@ def build_registration_model(
     branches = _BRANCHES[type(sizes)]
     with keras_defaults("mixed_bfloat16" if mixed_precision else FLOAT):
         matrix, gradients = branches(moving, fixed, sizes, affine, deformable)
+    grids: list[tf.Tensor] = []
     if affine:
-        affine_grid = AffineGrid(name="affine_grid" if deformable else "grid", **_FULL)(
-            [matrix, fixed]
-        )
+        name = "affine_grid" if deformable else "grid"
+        grids.append(AffineGrid(name=name, **_FULL)([matrix, fixed]))
     else:
         matrix = IdentityAffine(name="affine", **_FULL)(fixed)
     if deformable:
-        deformable_grid = CumulativeIntegration(
-            anchor, name="deformable_grid" if affine else "grid", **_FULL
-        )(gradients)
+        name = "deformable_grid" if affine else "grid"
+        grids.append(CumulativeIntegration(anchor, name=name, **_FULL)(gradients))
     else:
         gradients = UnitSpatialGradients(name="spatial_gradients", **_FULL)(fixed)
-    if affine and deformable:
-        grid = GridComposition(name="grid", **_FULL)([affine_grid, deformable_grid])
-    else:
-        grid = affine_grid if affine else deformable_grid
+    grid = GridComposition(name="grid", **_FULL)(grids) if len(grids) > 1 else grids[0]
     warped = SpatialTransformer3D(name="warped", **_FULL)([moving, grid])
     outputs = {"warped": warped, "grid": grid, "affine": matrix, "spatial_gradients": gradients}
     model = tf.keras.Model({"moving": moving, "fixed": fixed}, outputs, name=f"lungreg_{preset}")
@@ -126,7 +123,7 @@ def check_recompute(preset: str) -> None:
         )
 
 
-def model_of_settings(settings: Mapping) -> tf.keras.Model:
+def model_of_settings(settings: Mapping[str, Any]) -> tf.keras.Model:
     """The untrained network, in float32, of a training's recorded settings or a model card's."""
     names = ("preset", "affine", "deformable", "anchor")
     return build_registration_model(*(settings[name] for name in names))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 
 
@@ -22,7 +22,7 @@ def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
     }
 
 
-def assign_weights(model: tf.keras.Model, values: Mapping[str, np.ndarray], source: str) -> None:
+def assign_weights(model: tf.keras.Model, values: Mapping[str, Array], source: str) -> None:
     """Sets every variable of the model.
 
     Args:

@@ -60,7 +60,9 @@ def train_coarse_level(
     load_bodies(bodies, BODIES_SEED, cache)  # rendered once, for the other process
     parts = with_parts(model)
 
-    def errors(moving, fixed, grid, weight, offset):
+    def errors(
+        moving: tf.Tensor, fixed: tf.Tensor, grid: tf.Tensor, weight: tf.Tensor, offset: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         outputs = parts({"moving": moving, "fixed": fixed}, training=True)
         return supervised_errors(outputs, grid, weight, offset, anchor)
 

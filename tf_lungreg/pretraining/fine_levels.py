@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tf_lungreg.models.fine import correct
 from tf_lungreg.models.keras_state import keras_defaults
-from tf_lungreg.models.presets import find_preset
+from tf_lungreg.models.presets import FineMatching, find_preset
 from tf_lungreg.pretraining.loop import (
     BODIES_SEED,
     Course,
@@ -48,7 +49,9 @@ def train_fine_levels(
     """
     load_bodies(bodies, BODIES_SEED, cache, FINE_STEP)  # rendered once, for the other process
 
-    def errors(moving, fixed, start, truth, weight):
+    def errors(
+        moving: tf.Tensor, fixed: tf.Tensor, start: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         shifts = model({"moving": moving, "fixed": fixed, "start": start}, training=True)
         return correction_errors(start, shifts, truth, weight)
 
@@ -69,13 +72,19 @@ def correction_model() -> tf.keras.Model:
     """The fine levels alone: ``moving``, ``fixed``, ``start`` to the displacements they find."""
     names = {"moving": 1, "fixed": 1, "start": 3}
     inputs = {n: tf.keras.Input((None, None, None, size), name=n) for n, size in names.items()}
+    images = inputs["moving"], inputs["fixed"]
+    return tf.keras.Model(inputs, correct(*images, inputs["start"], _sizes()))
+
+
+def _sizes() -> FineMatching:
     sizes = find_preset(PRESET).network
-    return tf.keras.Model(
-        inputs, correct(inputs["moving"], inputs["fixed"], inputs["start"], sizes)
-    )
+    assert isinstance(sizes, FineMatching)  # the preset is the one with fine levels
+    return sizes
 
 
-def correction_errors(start, shifts, truth, weight) -> dict[str, tf.Tensor]:
+def correction_errors(
+    start: tf.Tensor, shifts: Sequence[tf.Tensor], truth: tf.Tensor, weight: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """The mean error of each displacement, in voxels: ``start``, and ``update_1`` and so on.
 
     Args:
@@ -86,10 +95,9 @@ def correction_errors(start, shifts, truth, weight) -> dict[str, tf.Tensor]:
     """
     half_weight = tf.nn.avg_pool3d(weight[..., tf.newaxis], 2, 2, "VALID")[..., 0]
     halves = (tf.nn.avg_pool3d(truth, 2, 2, "VALID"), half_weight)
-    sizes = find_preset(PRESET).network
     errors = {"start": mean_distance(2 * start, *halves)}
     for number, shift in enumerate(shifts, start=1):
-        half = number <= sizes.half_updates
+        half = number <= _sizes().half_updates
         found = (2 * shift, *halves) if half else (shift, truth, weight)
         errors[f"update_{number}"] = mean_distance(*found)
     return errors

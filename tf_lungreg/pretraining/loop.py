@@ -12,19 +12,23 @@ import json
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import one_line, replacing
 from tf_lungreg.interruption import end_with_parent
 from tf_lungreg.synthetic import load_bodies
+
+_Example = TypeVar("_Example")
 
 BODIES_SEED = 1000  # of the bodies that all examples are views of
 
@@ -62,12 +66,15 @@ class Course:
         return self.learning_rate * warm * (1.0 if left >= 1 else _cosine(1 - left))
 
 
-def _cosine(share):
-    return 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * share))
+def _cosine(share: float) -> float:
+    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * share)))
 
 
 def clipped_step(
-    model: tf.keras.Model, errors: Callable[..., dict[str, tf.Tensor]], weights, signature
+    model: tf.keras.Model,
+    errors: Callable[..., dict[str, tf.Tensor]],
+    weights: Mapping[str, float],
+    signature: Sequence[tf.TensorSpec],
 ) -> tuple[Callable[..., dict[str, tf.Tensor]], tf.keras.optimizers.Optimizer]:
     """A function that trains a model one step, and the optimizer that it uses.
 
@@ -81,7 +88,7 @@ def clipped_step(
     optimizer.build(model.trainable_variables)
 
     @tf.function(input_signature=signature)
-    def update(*tensors):
+    def update(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             terms = errors(*tensors)
             loss = sum(weight * terms[name] for name, weight in weights.items())
@@ -96,8 +103,8 @@ def clipped_step(
 def train_on_examples(
     variables: list[tf.Variable],
     optimizer: tf.keras.optimizers.Optimizer,
-    step: Callable[[int, object], dict[str, tf.Tensor]],
-    draw: Callable[[int], object],
+    step: Callable[[int, _Example], dict[str, tf.Tensor]],
+    draw: Callable[[int], _Example],
     course: Course,
     folder: Path,
 ) -> None:
@@ -144,11 +151,13 @@ def train_on_examples(
         variable.assign(value)
 
 
-def _drawn_ahead(draw, offset, first, last) -> Iterator[object]:
+def _drawn_ahead(
+    draw: Callable[[int], _Example], offset: int, first: int, last: int
+) -> Iterator[_Example]:
     """The examples in order, drawn in a process of their own."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-        waiting = deque()
+        waiting: deque[Future[_Example]] = deque()
         for number in range(first, last):
             waiting.append(pool.submit(draw, offset + number))
             if len(waiting) > _AHEAD:
@@ -157,14 +166,20 @@ def _drawn_ahead(draw, offset, first, last) -> Iterator[object]:
             yield waiting.popleft().result()
 
 
-def _save(path, done, seed, tracked, average):
-    arrays = {f"variable/{i}": variable.numpy() for i, variable in enumerate(tracked)}
+def _save(
+    path: Path, done: int, seed: int, tracked: Sequence[tf.Variable], average: Sequence[Array]
+) -> None:
+    arrays: dict[str, Any] = {
+        f"variable/{i}": variable.numpy() for i, variable in enumerate(tracked)
+    }
     arrays.update({f"average/{i}": value for i, value in enumerate(average)})
     with replacing(path, overwrite=True) as temporary:
         np.savez(temporary, done=done, seed=seed, **arrays)
 
 
-def _restore(path, tracked, count, seed) -> tuple[int, list[np.ndarray]]:
+def _restore(
+    path: Path, tracked: Sequence[tf.Variable], count: int, seed: int
+) -> tuple[int, list[Array]]:
     """The steps that were done, and the average; the variables are set."""
     if not path.exists():
         return 0, [variable.numpy() for variable in tracked[:count]]

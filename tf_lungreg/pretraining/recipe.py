@@ -10,6 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -96,11 +97,11 @@ def pretrain(config: PretrainingConfig, models: Path, cache: Path, folder: Path)
     return export_model(model, models, model_card(config, folder))
 
 
-def _course(config, steps):
+def _course(config: PretrainingConfig, steps: int) -> Course:
     return Course(steps, config.learning_rate, max(1, round(_TAIL * steps)), config.seed)
 
 
-def model_card(config: PretrainingConfig, folder: Path) -> dict:
+def model_card(config: PretrainingConfig, folder: Path) -> dict[str, Any]:
     """What a user of the model must know.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from tf_lungreg import ops
@@ -23,7 +25,13 @@ def with_parts(model: tf.keras.Model) -> tf.keras.Model:
     return tf.keras.Model(model.inputs, {**outputs, **found})
 
 
-def supervised_errors(outputs, grid, weight, offset, anchor: str) -> dict[str, tf.Tensor]:
+def supervised_errors(
+    outputs: Mapping[str, tf.Tensor],
+    grid: tf.Tensor,
+    weight: tf.Tensor,
+    offset: tf.Tensor,
+    anchor: str,
+) -> dict[str, tf.Tensor]:
     """The terms of the loss, in voxels, each a scalar.
 
     The image is not sampled and the composed grid only at every second voxel along each axis, for
@@ -67,11 +75,11 @@ def mean_distance(found: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor) -> tf.T
     return tf.reduce_sum(weight * distance) / tf.reduce_sum(weight)
 
 
-def _thin(volume, offset):
+def _thin(volume: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     return volume[:, offset[0] :: 2, offset[1] :: 2, offset[2] :: 2]
 
 
-def _match_error(found, grid, weight):
+def _match_error(found: tf.Tensor, grid: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """The same for the displacement of blocks, whose truth is the weighted mean in each."""
     weight = weight[..., tf.newaxis]
     share = _pool(weight) + 1e-6
@@ -80,5 +88,5 @@ def _match_error(found, grid, weight):
     return tf.reduce_sum(distance * share[..., 0]) / tf.reduce_sum(share)
 
 
-def _pool(volume):
+def _pool(volume: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool3d(volume, _BLOCK, _BLOCK, "VALID")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
 from tf_lungreg import ops
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.sampling import world_points
 from tf_lungreg.transforms.transform import Transform
@@ -29,7 +32,7 @@ class ControlGrid:
         margin: mm around the image that the control points cover.
     """
 
-    def __init__(self, image: Frame, step: np.ndarray, margin: float):
+    def __init__(self, image: Frame, step: Array, margin: float):
         self.image = image
         self.step = np.asarray(step, np.float64)
         self._outside = np.ceil(np.maximum(2, margin / (self.step * image.spacing)))
@@ -43,7 +46,7 @@ class ControlGrid:
             for sizes in zip(image.shape, self.frame.shape, self.step, self._outside)
         ]
 
-    def start(self, displacement: Transform, translation: np.ndarray) -> np.ndarray:
+    def start(self, displacement: Transform, translation: Array) -> Array:
         """The logits whose field is nearest to a displacement in the world, less a translation.
 
         Within the margin each component fades out along its own axis, since the ends stay.
@@ -60,14 +63,14 @@ class ControlGrid:
         gradients = np.clip(np.stack(gradients, axis=-1), -_LARGEST, _LARGEST)
         return np.log((1 + gradients) / (1 - gradients)).astype(np.float32)
 
-    def field(self, logits: np.ndarray, translation: np.ndarray) -> Transform:
+    def field(self, logits: Array, translation: Array) -> Transform:
         """The displacement in the world on the image grid, with the initial translation."""
         steps = ops.displacement(control_points(tf.constant(logits)))[0]
         voxels = np.stack([part.numpy() for part in upsample(steps, self.matrices)], axis=-1)
         world = (voxels * self.step) @ self.image.affine[:3, :3].T + translation
         return Transform(world.astype(np.float32), self.image)
 
-    def _fading(self, axis: int) -> np.ndarray:
+    def _fading(self, axis: int) -> Array:
         """1 over the image, down to 0 at the ends of the lines along an axis."""
         index = np.arange(self.frame.shape[axis])
         weights = np.minimum(1, np.minimum(index, index[::-1]) / self._outside[axis])
@@ -84,7 +87,7 @@ def control_points(logits: tf.Tensor) -> tf.Tensor:
     return ops.integrate(spatial_gradients(logits)[tf.newaxis], ANCHOR)
 
 
-def upsample(coefficients: tf.Tensor, matrices) -> list[tf.Tensor]:
+def upsample(coefficients: tf.Tensor, matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The B-spline of each component at the image's voxels.
 
     Args:
@@ -98,7 +101,7 @@ def upsample(coefficients: tf.Tensor, matrices) -> list[tf.Tensor]:
     return [separable(part, matrices) for part in tf.unstack(coefficients, axis=-1)]
 
 
-def separable(volume: tf.Tensor, matrices) -> tf.Tensor:
+def separable(volume: tf.Tensor, matrices: Sequence[tf.Tensor]) -> tf.Tensor:
     """A volume (d, h, w) times a matrix along each axis, (D, d), (H, h), (W, w): (D, H, W).
 
     Args:
@@ -111,7 +114,7 @@ def separable(volume: tf.Tensor, matrices) -> tf.Tensor:
     return tf.tensordot(along_d, planes, 1)
 
 
-def _spline_matrix(length: int, points: int, step: float, outside: float) -> np.ndarray:
+def _spline_matrix(length: int, points: int, step: float, outside: float) -> Array:
     """Weights of the cubic B-spline: (length, points), row sums 1 within the points."""
     position = np.arange(length)[:, np.newaxis] / step + outside
     distance = np.abs(position - np.arange(points))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import DIRECTIONS, Frame, apply_affine, to_axis_codes
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.preparation import Window, apply_window, resample, window_limits
@@ -33,13 +35,13 @@ class LevelImages:
     """
 
     frame: Frame
-    fixed: np.ndarray
-    moving: np.ndarray
-    pad: np.ndarray
+    fixed: Array
+    moving: Array
+    pad: Array
     moving_frame: Frame
 
 
-def prepare(volume: Image, spacing: np.ndarray, window: Window) -> Image:
+def prepare(volume: Image, spacing: Array, window: Window) -> Image:
     """The image windowed to [0, 1], with no more voxels than the finest level can use.
 
     Args:
@@ -55,7 +57,7 @@ def prepare(volume: Image, spacing: np.ndarray, window: Window) -> Image:
     return Image(resample(seen, frame), frame, volume.name)
 
 
-def level_spacings(fixed: Frame, moving: Frame) -> list[np.ndarray]:
+def level_spacings(fixed: Frame, moving: Frame) -> list[Array]:
     """Voxel sizes in mm along D, H, W, coarse to fine.
 
     The finest is that of the coarser image along each axis, or larger where the fixed image would
@@ -74,7 +76,7 @@ def level_spacings(fixed: Frame, moving: Frame) -> list[np.ndarray]:
     return [s for s in spacings[:-1] if (extent / s).min() >= _SMALLEST] + spacings[-1:]
 
 
-def world_spacing(frame: Frame) -> np.ndarray:
+def world_spacing(frame: Frame) -> Array:
     """Voxel size in mm along D, H, W: that of the array axis which is nearest to each."""
     spacing = np.empty(3)
     spacing[to_axis_codes(frame.affine)[:, 0].astype(int)] = frame.spacing
@@ -84,9 +86,9 @@ def world_spacing(frame: Frame) -> np.ndarray:
 def level_images(
     fixed: Image,
     moving: Image,
-    spacing: np.ndarray,
-    affine: np.ndarray,
-    translation: np.ndarray,
+    spacing: Array,
+    affine: Array,
+    translation: Array,
     margin: float,
 ) -> LevelImages:
     """Both images at one resolution.
@@ -105,13 +107,13 @@ def level_images(
     around[:3, 3] = apply_affine(frame.affine, low) + translation
     moving_frame = Frame(high - low + 1, around)
     before = Frame(frame.shape, np.linalg.solve(affine, frame.affine))
-    seen = at_once(
-        *(partial(_resample, *each) for each in ((fixed, before), (moving, moving_frame)))
+    seen_fixed, seen_moving = at_once(
+        partial(_resample, fixed, before), partial(_resample, moving, moving_frame)
     )
-    return LevelImages(frame, *seen, -low, moving_frame)
+    return LevelImages(frame, seen_fixed, seen_moving, -low, moving_frame)
 
 
-def _reach(frame: Frame, moving: Frame, translation: np.ndarray, pad: np.ndarray):
+def _reach(frame: Frame, moving: Frame, translation: Array, pad: Array):
     """First and last voxel of a grid, extended by ``pad``, between which the moving image lies.
 
     What is farther out continues its border. There are two voxels at least along each axis.
@@ -123,12 +125,12 @@ def _reach(frame: Frame, moving: Frame, translation: np.ndarray, pad: np.ndarray
     return low, high
 
 
-def _resample(volume: Image, frame: Frame) -> np.ndarray:
+def _resample(volume: Image, frame: Frame) -> Array:
     out = resample(volume, frame)
     return np.clip(out, 0, 1, out=out)  # cubic splines overshoot
 
 
-def _grid(affine: np.ndarray, shape, spacing: np.ndarray) -> Frame:
+def _grid(affine: Array, shape: Sequence[int], spacing: Array) -> Frame:
     """The grid parallel to the world's axes that holds an image of that affine and shape."""
     shape_here = [max(2, math.ceil(n - 1e-6)) for n in _extent(affine, shape) / spacing]
     here = np.eye(4)
@@ -138,6 +140,6 @@ def _grid(affine: np.ndarray, shape, spacing: np.ndarray) -> Frame:
     return Frame(shape_here, here)
 
 
-def _extent(affine: np.ndarray, shape) -> np.ndarray:
+def _extent(affine: Array, shape: Sequence[int]) -> Array:
     """Size in mm along D, H, W of the box that holds an image."""
     return np.abs(DIRECTIONS).T @ (np.abs(affine[:3, :3]) @ np.array(shape))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_name, checksum
 from tf_lungreg.images.geometry import Frame
@@ -40,8 +41,8 @@ class PairInputs:
     moving: AnyImage
     fixed_mask: AnyImage | None = None
     moving_mask: AnyImage | None = None
-    fixed_landmarks: str | os.PathLike | None = None
-    moving_landmarks: str | os.PathLike | None = None
+    fixed_landmarks: str | os.PathLike[str] | None = None
+    moving_landmarks: str | os.PathLike[str] | None = None
 
     def given(self) -> dict[str, AnyImage]:
         """The inputs that are given, by name; both images always."""
@@ -70,17 +71,18 @@ class PairInputs:
         images = {n: value for n, value in given.items() if not n.endswith("landmarks")}
         opened = {n: as_image(value, n, nifti_frame) for n, value in images.items()}
         landmarks = None
-        if self.fixed_landmarks is not None:
+        if self.fixed_landmarks is not None and self.moving_landmarks is not None:
             tables = (self.fixed_landmarks, self.moving_landmarks)
             landmarks = match_landmarks(*(read_landmarks(each, coordinates) for each in tables))[1:]
         pair = Pair(**opened, landmarks=landmarks)
         _check_overlap(pair.fixed, pair.moving)
         _check_room(pair.fixed, pair.moving)
-        if landmarks is not None:
-            self._warn_of_outside(pair, coordinates)
+        self._warn_of_outside(pair, coordinates)
         return pair
 
     def _warn_of_outside(self, pair: Pair, coordinates: str) -> None:
+        if pair.landmarks is None:
+            return
         for role, outside in pair.landmarks_outside().items():
             if outside:
                 warnings.warn(
@@ -112,7 +114,7 @@ class Pair:
     moving: Image
     fixed_mask: Image | None = None
     moving_mask: Image | None = None
-    landmarks: tuple[np.ndarray, np.ndarray] | None = None
+    landmarks: tuple[Array, Array] | None = None
 
     def read_masks(self, automatic: bool) -> tuple[Image | None, Image | None]:
         """The masks of both images, as bool, in the order of the images' axes.
@@ -156,8 +158,8 @@ def _record(name: str, value: AnyImage) -> dict[str, str]:
     if isinstance(value, (str, os.PathLike)):
         return {"path": os.fspath(value), "sha256": checksum(value)}
     image = as_image(value, name)
-    digest = hashlib.sha256(np.ascontiguousarray(image.data))
-    digest.update(image.affine)
+    digest = hashlib.sha256(np.ascontiguousarray(image.data).data)
+    digest.update(np.ascontiguousarray(image.affine).data)
     return {"path": image.name, "sha256": digest.hexdigest()}
 
 
@@ -183,9 +185,9 @@ def _check_room(fixed: Image, moving: Image) -> None:
     )
 
 
-def _count_outside(points: np.ndarray, frame: Frame) -> int:
+def _count_outside(points: Array, frame: Frame) -> int:
     return int(np.count_nonzero(~is_inside(points, frame)))
 
 
-def _world_box(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def _world_box(frame: Frame) -> tuple[Array, Array]:
     return frame.corners.min(axis=0), frame.corners.max(axis=0)

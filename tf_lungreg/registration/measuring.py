@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.image import AnyImage, Image
 from tf_lungreg.inference.network_pass import NetworkPass
 from tf_lungreg.quality import measures
@@ -16,7 +17,7 @@ from tf_lungreg.registration.inputs import Pair, PairInputs
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.transforms.transform import Transform
 
-Masks = "tuple[Image | None, Image | None]"  # of the fixed and the moving image
+Masks = tuple[Optional[Image], Optional[Image]]  # of the fixed and the moving image
 
 
 def measure(
@@ -24,7 +25,7 @@ def measure(
     *,
     fixed_mask: AnyImage | None = None,
     moving_mask: AnyImage | None = None,
-    landmarks: tuple[str | os.PathLike | None, str | os.PathLike | None] = (None, None),
+    landmarks: tuple[str | os.PathLike[str] | None, str | os.PathLike[str] | None] = (None, None),
     coordinates: str = "ras",
 ) -> Measures:
     """Measures a result against masks and landmarks, as ``register`` does when it is given them.
@@ -78,7 +79,7 @@ def measure_pass(
     )
 
 
-def _stages(transform: Transform, translation: np.ndarray) -> dict[str, Transform]:
+def _stages(transform: Transform, translation: Array) -> dict[str, Transform]:
     """In the world, after the initial translation ("before"), and "after"."""
     return {
         "world": Transform.translation(np.zeros(3)),
@@ -90,8 +91,9 @@ def _stages(transform: Transform, translation: np.ndarray) -> dict[str, Transfor
 def _against(stages: dict[str, Transform], pair: Pair, masks: Masks) -> dict[str, Any]:
     """Dice and landmark errors, where there are masks and landmarks."""
     values: dict[str, Any] = {}
-    if masks[0] is not None and masks[1] is not None:
-        values.update(measures.measure_dice(*masks, stages))
+    fixed_mask, moving_mask = masks
+    if fixed_mask is not None and moving_mask is not None:
+        values.update(measures.measure_dice(fixed_mask, moving_mask, stages))
     if pair.landmarks is not None:
         values.update(measures.measure_landmarks(*pair.landmarks, stages))
         values["landmarks_outside"] = pair.landmarks_outside()

@@ -63,8 +63,8 @@ def read_metrics(folder: str | Path) -> dict[str, Any] | None:
         record = json.loads((Path(folder) / METRICS).read_text(encoding="utf-8"))
         if "version" not in record:
             record = _from_version_1(record)
-        record["quality"]["verdict"], record["settings"], record["measures"]
-        record["provenance"]["model"], record["provenance"]["inputs"]
+        _ = record["quality"]["verdict"], record["settings"], record["measures"]
+        _ = record["provenance"]["model"], record["provenance"]["inputs"]
         return record
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

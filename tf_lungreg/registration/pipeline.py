@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,11 +37,11 @@ from tf_lungreg.registration.settings import RegistrationSettings
 def register(
     fixed: AnyImage,
     moving: AnyImage,
-    model: str | os.PathLike | RegistrationModel | None = None,
+    model: str | os.PathLike[str] | RegistrationModel | None = None,
     *,
     fixed_mask: AnyImage | None = None,
     moving_mask: AnyImage | None = None,
-    landmarks: tuple[str | os.PathLike | None, str | os.PathLike | None] = (None, None),
+    landmarks: tuple[str | os.PathLike[str] | None, str | os.PathLike[str] | None] = (None, None),
     settings: RegistrationSettings | None = None,
     **changes: Any,
 ) -> RegistrationResult:
@@ -124,7 +124,7 @@ def register(
 
 
 def _find_model(
-    model: str | os.PathLike | RegistrationModel | None, refine: Steps
+    model: str | os.PathLike[str] | RegistrationModel | None, refine: Steps
 ) -> RegistrationModel:
     if model is None:
         return shared_model(default_model())
@@ -144,7 +144,7 @@ class _Clock:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Generator[None]:
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 2)

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import tf_lungreg
+from tf_lungreg.arrays import Array
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
 from tf_lungreg.images.image import Image
 from tf_lungreg.quality.measures import Measures
@@ -74,11 +73,11 @@ class RegistrationResult:
         return {**verdict, **self.measures.given(), "settings": settings, **made}
 
     @property
-    def affine(self) -> np.ndarray:
+    def affine(self) -> Array:
         """The affine part, (4, 4), fixed → intermediate, RAS mm."""
         return self.parts.affine
 
-    def apply(self, image: str | os.PathLike | Image, interpolation: str = "linear") -> Image:
+    def apply(self, image: str | os.PathLike[str] | Image, interpolation: str = "linear") -> Image:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
@@ -93,7 +92,7 @@ class RegistrationResult:
         volume = image if isinstance(image, Image) else Image.read(image, AXIS_CODES, exact=exact)
         return self.displacement.warp(volume, interpolation)
 
-    def map_points(self, points: np.ndarray) -> np.ndarray:
+    def map_points(self, points: Array) -> Array:
         """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image."""
         return self.displacement.map_points(points)
 
@@ -107,7 +106,7 @@ class RegistrationResult:
 
     def save(
         self,
-        folder: str | os.PathLike,
+        folder: str | os.PathLike[str],
         report: bool = False,
         itk_transform: bool = False,
         overwrite: bool = False,
