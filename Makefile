@@ -1,9 +1,10 @@
-# `make train` runs the main job, `make test` the tests; each sets up what it needs.
+# `make train` runs the main job, `make test` the tests that are quick, `make test-all` those that
+# train as well; each sets up what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint types docs bench clean
+.PHONY: train test test-all lint types docs bench clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +16,10 @@ train: $(VENV)/installed
 	$(BIN)/python train_keras.py
 
 test: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not slow and not long" -n 2 --dist loadfile
+
+# What CI runs on both stacks: also trainings, notebooks and programs that tests start.
+test-all: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: $(VENV)/installed

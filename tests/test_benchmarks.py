@@ -48,12 +48,14 @@ def run(*words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=1200)
 
 
+@pytest.mark.long
 def test_a_section_alone(tmp_path):
     done = run("--quick", "--runs", 1, "--out", tmp_path, "--only", "warp")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "## Warp\n" in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_growth_alone(tmp_path):
     done = run("--quick", "--runs", 1, "--out", tmp_path, "--only", "growth")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -30,6 +30,7 @@ def name_of(path):
 # ---- the site
 
 
+@pytest.mark.long
 def test_the_site_builds_without_a_warning(tmp_path):
     for module in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(module, reason="the extra docs is not installed")

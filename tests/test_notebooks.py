@@ -97,6 +97,7 @@ def test_a_notebooks_links_lead_somewhere(path):
                 assert target.startswith("http") or (FOLDER / target).exists(), target
 
 
+@pytest.mark.long
 @notebooks
 def test_a_notebook_runs(path, runner):
     committed = nbformat.read(path, as_version=4)

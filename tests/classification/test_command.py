@@ -63,6 +63,7 @@ def test_the_saved_model_refuses_what_is_not_finite(classifier):
     assert json.loads(card) == loaded.card
 
 
+@pytest.mark.long
 def test_evaluate_gives_table_3_and_registers_once(tools, cohort, tmp_path, capsys, monkeypatch):
     out, kept = tmp_path / "out", tmp_path / "kept"
     words = ["classify", "evaluate", "--cohort", str(cohort), "--methods", "truth,unregistered"]

@@ -62,6 +62,7 @@ def twins(tools):
     return {name: np.stack(x) for name, x in rows.items()}, labels
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["plain", "elsewhere", "voxels"])
 def test_a_difference_that_is_not_of_the_deformation_stays_at_chance(twins, tools, what):
     """Names in the order of the classes, and one more difference, of all the ill."""
@@ -74,6 +75,7 @@ def test_a_difference_that_is_not_of_the_deformation_stays_at_chance(twins, tool
     assert 4 <= right <= 20  # of 24 at chance, 99.9 %; a leak gives all
 
 
+@pytest.mark.long
 def test_a_true_difference_is_found_by_the_same_test(tools):
     """The test above can fail: with stiff bases of the ill it does."""
     labels = np.repeat([0, 1], 12)

@@ -10,6 +10,7 @@ from tf_lungreg.cli import main
 PREDICT = ["classify", "predict", "--model"]
 
 
+@pytest.mark.long
 def test_the_answers_are_those_of_each_patient_alone(
     tools, nine, nine_classifier, tmp_path, capsys
 ):

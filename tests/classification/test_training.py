@@ -77,6 +77,7 @@ def test_the_voxels_do_not_change_the_answer(trained, tools):
     np.testing.assert_allclose(answers[0], answers[1], atol=0.1)
 
 
+@pytest.mark.long
 def test_shuffled_labels_give_chance(features, tools):
     names, x, labels = features
     balanced = np.flatnonzero(labels == 0).tolist() + np.flatnonzero(labels)[:8].tolist()
@@ -89,6 +90,7 @@ def test_shuffled_labels_give_chance(features, tools):
     assert 0.2 < np.mean(right) < 0.8  # of 48; a leak of the labels would give all of them
 
 
+@pytest.mark.long
 def test_the_order_of_the_patients_does_not_matter(trained, features, settings, rng):
     names, x, labels = features
     order = rng.permutation(len(names))
@@ -96,6 +98,7 @@ def test_the_order_of_the_patients_does_not_matter(trained, features, settings, 
     np.testing.assert_allclose(again.held_out, trained.held_out[order], atol=1e-4)
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_models(features, tools):
     names, x, labels = features
     quick = {**tools.small, "epochs": 1}
@@ -106,6 +109,7 @@ def test_another_seed_gives_other_models(features, tools):
     assert np.abs(a.held_out - b.held_out).max() > 0.01
 
 
+@pytest.mark.long
 def test_a_held_out_patient_does_not_reach_their_model(trained, features, settings):
     """Other features of one patient change only what the models say that saw them."""
     names, x, labels = features

@@ -214,6 +214,7 @@ def nested_dicom(depth):
     return bytes(128) + b"DICM" + meta + open_item * depth + close_item * depth
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_file_that_could_kill_the_process_is_one_failed_pair(images, model, capfd, jobs):
     (images / "deep.dcm").write_bytes(nested_dicom(50_000))
@@ -229,6 +230,7 @@ def test_a_file_that_could_kill_the_process_is_one_failed_pair(images, model, ca
     assert "a: failed: deep.dcm: the DICOM file is truncated or damaged" in capfd.readouterr().out
 
 
+@pytest.mark.long
 def test_many_pairs_that_are_terminated(images, model, running):
     """Nothing half, no process left, and what is finished is in the summary."""
     names = [f"p{n}" for n in range(40)]
@@ -255,6 +257,7 @@ def test_many_pairs_that_are_terminated(images, model, running):
     assert {row.split(",")[0] for row in rows} == done
 
 
+@pytest.mark.long
 def test_many_pairs_at_a_time(images, model, capfd):
     table = "fixed,moving,name\nfixed.nii.gz,moving.nii.gz,a\nfixed.nii.gz,none.nii,b\n"
     (images / "pairs.csv").write_text(table)

@@ -46,6 +46,7 @@ def volumes(rng):
     return {name: rng.random(shape, np.float32) for name in ("moving", "fixed")}
 
 
+@pytest.mark.long
 def test_it_serves_until_it_is_terminated(process, model, volumes):
     from tf_lungreg.export import load_model
     from tf_lungreg.serving import RemoteModel
@@ -62,6 +63,7 @@ def test_it_serves_until_it_is_terminated(process, model, volumes):
     assert server.wait(timeout=60) == 0
 
 
+@pytest.mark.long
 def test_a_server_that_dies_meanwhile_is_one_line(process, volumes):
     from tf_lungreg.serving import RemoteModel
 

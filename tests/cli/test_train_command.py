@@ -62,6 +62,7 @@ def copy(cohort, here):
     return shutil.copytree(cohort, here / "mine")
 
 
+@pytest.mark.long
 def test_without_masks_the_image_term_is_all_there_is(copy, tiny, here, capsys):
     table = (copy / "images.tsv").read_text().splitlines()
     column = table[0].split("\t").index("mask")

@@ -121,6 +121,7 @@ def check_image(volume, damaged):
     assert (volume.frame.spacing > 0).all() and np.abs(np.linalg.det(volume.frame.affine)) > 0
 
 
+@pytest.mark.long
 def test_nifti(image):
     path = image.with_name("damaged.nii")
     assert read_damaged(
@@ -128,6 +129,7 @@ def test_nifti(image):
     )
 
 
+@pytest.mark.long
 def test_compressed_nifti(image):
     """Behind gzip's checksum a damaged file is noticed, or else nothing of it was lost."""
     path, whole = image.with_name("damaged.nii.gz"), Image.read(image, AXIS_CODES)
@@ -140,6 +142,7 @@ def test_compressed_nifti(image):
     read_damaged(path, content, random.Random(2), lambda: read_image(path), check)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FORMATS)
 def test_other_formats(tmp_path, name):
     """In a process of its own, which a reader in C++ may end."""
@@ -157,6 +160,7 @@ def test_other_formats(tmp_path, name):
     assert run.returncode == 0, (run.returncode, run.stdout[-3000:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["participants.tsv", "images.tsv"])
 def test_cohort_tables(tmp_path, name):
     tables = {"participants.tsv": PARTICIPANTS, "images.tsv": IMAGES}
@@ -179,6 +183,7 @@ def test_cohort_tables(tmp_path, name):
     assert read_damaged(path, content, chance, lambda: load_cohort(tmp_path), check)
 
 
+@pytest.mark.long
 def test_landmarks(tmp_path):
     path = tmp_path / "marks.csv"
 

@@ -39,6 +39,7 @@ def test_a_process_that_dies_is_one_task_that_failed(jobs):
     assert os.getpid() not in results.values()
 
 
+@pytest.mark.long
 def test_workers_end_with_the_loop_that_wants_no_more():
     results = run_in_workers(work, {"a": ("return", 0), "b": ("sleep", 60)}, 2)
     name, worker = next(results)
@@ -49,6 +50,7 @@ def test_workers_end_with_the_loop_that_wants_no_more():
         os.kill(worker, 0)
 
 
+@pytest.mark.long
 def test_workers_that_do_not_end_are_waited_for_together(monkeypatch):
     monkeypatch.setattr(worker_processes, "_PATIENCE", 3)
     tasks = {"a": ("sleep", 5), **dict.fromkeys("bcd", ("deaf", 0))}

@@ -65,6 +65,7 @@ def plain(tmp_path_factory):
     return run_with({}, tmp_path_factory.mktemp("keras") / "plain")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings", [{"floatx": "float16"}, {"image_data_format": "channels_first"}]
 )

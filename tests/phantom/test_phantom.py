@@ -76,6 +76,7 @@ def subjects():
 # ---- the files
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_bytes(cohort, tmp_path):
     again = file_bytes(write_phantom_cohort(tmp_path / "b", 4, SMALL, seed=3, progress=False))
     first = file_bytes(cohort)
@@ -83,6 +84,7 @@ def test_same_seed_gives_the_same_bytes(cohort, tmp_path):
     assert all(again[name] == first[name] for name in first)
 
 
+@pytest.mark.long
 def test_another_seed_gives_another_cohort(cohort, tmp_path):
     other = file_bytes(write_phantom_cohort(tmp_path / "b", 4, SMALL, seed=4, progress=False))
     first = file_bytes(cohort)
@@ -357,6 +359,7 @@ def test_observers_differ_as_in_the_paper():
 # ---- the cohort as a whole
 
 
+@pytest.mark.long
 def test_lungs_overlap_about_as_badly_as_the_papers():
     count = 16
     pairs = zip(subject_seeds(0, count), draw_diagnoses(0, count))

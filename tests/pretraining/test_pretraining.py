@@ -64,6 +64,7 @@ def test_the_parts_are_the_models(rng):
     assert parts["affine_displacement"].shape == (1, 4, 6, 5, 3)
 
 
+@pytest.mark.long
 def test_the_command_trains_both_parts_exports_and_resumes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthetic, "_drawn_ahead", _drawn_here)
     monkeypatch.setattr(coarse_level, "draw_grid", lambda seed: (SHAPE, 6.0))
@@ -120,6 +121,7 @@ def test_a_state_that_belongs_to_another_seed_is_refused(tmp_path):
         _train(variable, optimizer, 5, tmp_path, seed=2)
 
 
+@pytest.mark.long
 def test_an_interrupted_training_ends_as_if_undisturbed(tmp_path, monkeypatch):
     """Stopped after 5 of 9 steps, by the examples' end, and again from the state of step 4."""
     monkeypatch.setattr(synthetic, "_SAVED", 2)

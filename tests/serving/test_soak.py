@@ -16,6 +16,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("requests", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_every_good_request_is_answered_and_every_bad_one_refused(exported, benchmark, requests):
     rounds = benchmark.soak(exported, (8, 10, 12), requests=requests, clients=8)

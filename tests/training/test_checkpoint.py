@@ -20,6 +20,7 @@ def new_model(tiny):
     return compile_registration_model(build_registration_model(tiny))
 
 
+@pytest.mark.long
 def test_a_checkpoint_restores_weights_optimiser_and_progress(tiny, rng, tmp_path):
     images = stack_images([rng.uniform(size=(12, 12, 12)).astype(np.float32) for _ in range(3)])
     model = new_model(tiny)

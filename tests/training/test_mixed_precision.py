@@ -61,6 +61,7 @@ def test_convolutions_are_in_bfloat16_and_what_follows_is_not():
     assert {types[name] for name in (*last, "affine_parameters", "affine", "warped")} == {"float32"}
 
 
+@pytest.mark.long
 def test_a_training_records_it_and_exports_float32(cohort, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     counts = ["--epochs", "1", "--steps", "2", "--name", "half"]

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from tf_lungreg.cli import main
 from tf_lungreg.export import load_model
@@ -11,6 +12,7 @@ from tf_lungreg.models.weights import named_weights
 from tf_lungreg.training.checkpoint import load_weights
 
 
+@pytest.mark.long
 def test_a_training_learns_the_same_and_its_weights_load_without_the_flag(
     cohort, tiny, tmp_path, monkeypatch
 ):

@@ -115,16 +115,19 @@ def assert_each_pair_on_one_replica(seen, alone):
     np.testing.assert_array_equal(seen[..., 0], alone["seen"][:, :, 0])
 
 
+@pytest.mark.long
 def test_two_devices_learn_what_one_does(tmp_path, alone):
     (found,) = learn(tmp_path, "mirrored")
     assert_learnt_the_same(found, alone)
     assert_each_pair_on_one_replica(found["seen"], alone)
 
 
+@pytest.mark.long
 def test_gradient_checkpointing_on_two_devices_learns_the_same(tmp_path, alone):
     assert_learnt_the_same(learn(tmp_path, "mirrored", (), "--recompute")[0], alone)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not KERAS_2, reason="Keras 3 does not train on several workers")
 def test_two_workers_learn_what_one_device_does(tmp_path, alone, local_addresses):
     found = learn(tmp_path, "multiworker", local_addresses(2))

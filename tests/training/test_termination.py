@@ -27,6 +27,7 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [2, 4])  # within the second epoch, and its last
 def test_sigterm_leaves_a_checkpoint_of_the_step(cohort, tiny, tmp_path, monkeypatch, step):
     config = TrainingSettings(str(cohort), preset=tiny, epochs=3, steps=4, batch=1).resolved()

@@ -54,6 +54,7 @@ def test_a_training_writes_everything_and_the_same_seed_the_same_losses(
     assert again["dice_after"] == metrics["dice_after"]
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
     cohort, tiny, tmp_path, cache, monkeypatch
 ):
@@ -78,6 +79,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.long
 def test_training_starts_from_an_exported_model(cohort, tiny, tmp_path, cache):
     first = train(cohort, tmp_path, cache)
     still = {"epochs": 1, "steps": 1, "learning_rate": 1e-12}
@@ -85,6 +87,7 @@ def test_training_starts_from_an_exported_model(cohort, tiny, tmp_path, cache):
     assert second["mse_after"] == pytest.approx(first["mse_after"], rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("branch", ["affine", "deformable"])
 def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny, tmp_path, branch):
     settings = {"cohort": str(cohort), "preset": "tiny"}
@@ -102,6 +105,7 @@ def test_a_training_without_a_branch_takes_the_weights_of_the_other(cohort, tiny
         np.testing.assert_allclose(variable.numpy(), weights[name], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_the_rate_falls_and_training_stops_without_improvement(cohort, tiny, tmp_path, cache):
     hopeless = {"learning_rate": 10.0, "steps": 1, "lr_patience": 1, "stop_patience": 2}
     metrics = train(cohort, tmp_path, cache, epochs=9, **hopeless)

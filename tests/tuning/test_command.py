@@ -7,6 +7,7 @@ import pytest
 from tf_lungreg.cli import main
 
 
+@pytest.mark.long
 def test_a_trial_is_a_training_with_its_settings(cohort, tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = ["--cohort", str(cohort), "--preset", tiny, "--epochs", "1", "--steps", "2"]

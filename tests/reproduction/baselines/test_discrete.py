@@ -40,6 +40,7 @@ def deformed(rng):
     return fixed, moving, grid, inside
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", ["ncc", "dwm", "mi", "all"])
 def test_a_known_deformation(deformed, metric):
     fixed, moving, grid, inside = deformed
@@ -52,6 +53,7 @@ def test_a_known_deformation(deformed, metric):
     assert (determinant <= 0).mean() == 0
 
 
+@pytest.mark.long
 def test_lungs_of_a_phantom(cohort):
     scans = load_cohort(cohort)
     fixed, moving = phase_pairs(scans)[1]
@@ -63,6 +65,7 @@ def test_lungs_of_a_phantom(cohort):
     assert after > before + 0.1
 
 
+@pytest.mark.long
 def test_the_same_twice(deformed):
     fixed, moving = (v[::2, ::2, ::2] for v in deformed[:2])
     twice = [register_discrete(fixed, moving, SPACING, "mi").grid for _ in range(2)]
