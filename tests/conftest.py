@@ -54,6 +54,27 @@ def cohort(tmp_path_factory):
     return write_phantom_cohort(folder, subjects=4, shape=(16, 32, 32), seed=1, progress=False)
 
 
+@pytest.fixture(scope="session")
+def exported_small(tmp_path_factory):
+    """Version 3 of a model that is not the identity, though nobody trained it; not to be changed.
+
+    Building and exporting it takes seconds: a test that needs another card takes a copy.
+    """
+    from tf_lungreg.export import export_model
+    from tf_lungreg.models import build_registration_model
+
+    network = build_registration_model("small")
+    rng = np.random.default_rng(0)
+    for name in ("gradient_logits", "affine_parameters"):
+        layer = network.get_layer(name)
+        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
+    settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
+    settings.update(affine=True, deformable=True)
+    base = tmp_path_factory.mktemp("models") / "lungreg"
+    (base / "2").mkdir(parents=True)
+    return export_model(network, base, {"settings": settings})
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """A preset of the full topology that trains in seconds; its name."""

@@ -2,29 +2,25 @@
 
 import json
 import shlex
+import shutil
 import sys
 
-import numpy as np
 import pytest
 
 from tf_lungreg.cli import main
 from tf_lungreg.cli.main import make_parser
 from tf_lungreg.cohorts.cohort import load_cohort, split_patients
+from tf_lungreg.export.reading import CARD
+from tf_lungreg.files import write_json
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """An exported model that is not the identity, though nobody trained it."""
-    from tf_lungreg.export import export_model
-    from tf_lungreg.models import build_registration_model
-
-    network = build_registration_model("small")
-    rng = np.random.default_rng(0)
-    for name in ("gradient_logits", "affine_parameters"):
-        layer = network.get_layer(name)
-        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
+@pytest.fixture
+def model(exported_small, tmp_path):
+    """A model with voxels so large that a pass takes no time."""
+    version = shutil.copytree(exported_small, tmp_path / "model")
     settings = {"spacing": [30.0, 40.0, 40.0], "anchor": "ends"}
-    return export_model(network, tmp_path_factory.mktemp("models") / "m", {"settings": settings})
+    write_json(version / CARD, {"settings": settings})
+    return version
 
 
 def test_two_rows(cohort, model, tmp_path, capsys):

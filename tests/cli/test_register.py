@@ -16,20 +16,9 @@ from tf_lungreg.cli import main
 from tf_lungreg.reporting.result_folder import FILES
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """An exported model that is not the identity, though nobody trained it."""
-    from tf_lungreg.export import export_model
-    from tf_lungreg.models import build_registration_model
-
-    network = build_registration_model("small")
-    rng = np.random.default_rng(0)
-    for name in ("gradient_logits", "affine_parameters"):
-        layer = network.get_layer(name)
-        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
-    settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
-    settings.update(affine=True, deformable=True)
-    return export_model(network, tmp_path_factory.mktemp("models") / "m", {"settings": settings})
+@pytest.fixture
+def model(exported_small):
+    return exported_small
 
 
 @pytest.fixture

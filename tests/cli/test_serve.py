@@ -16,13 +16,9 @@ from tf_lungreg.cli import main
 from tf_lungreg.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    from tf_lungreg.export import export_model
-    from tf_lungreg.models import build_registration_model
-
-    network = build_registration_model("small")
-    return export_model(network, tmp_path_factory.mktemp("models") / "lungreg", {"settings": {}})
+@pytest.fixture
+def model(exported_small):
+    return exported_small
 
 
 @pytest.fixture

@@ -8,20 +8,9 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    """Folder of a model that is not the identity, though nobody trained it."""
-    from tf_lungreg.export import export_model
-    from tf_lungreg.models import build_registration_model
-
-    model = build_registration_model("small")
-    rng = np.random.default_rng(0)
-    for name in ("gradient_logits", "affine_parameters"):
-        layer = model.get_layer(name)
-        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.get_weights()])
-    settings = {"spacing": [7.5, 6.42, 6.42], "anchor": "ends", "preset": "small"}
-    base = tmp_path_factory.mktemp("models") / "lungreg"
-    (base / "2").mkdir(parents=True)
-    return export_model(model, base, {"settings": settings}).parent
+def exported(exported_small):
+    """Folder of the model's versions."""
+    return exported_small.parent
 
 
 @pytest.fixture(scope="session")
