@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_lungreg import losses, ops
+from tf_lungreg.arrays import Array
 from tf_lungreg.refinement.control_grid import (
     ControlGrid,
     control_points,
@@ -46,12 +49,12 @@ class PairLoss:
     images: LevelImages
     control: ControlGrid
 
-    def of_logits(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
+    def of_logits(self, logits: Array) -> tuple[float, Array]:
         """The loss for Φ's logits, (d, h, w, 3), and its gradient."""
         loss, _, gradient = _of_logits(tf.constant(logits), self._fixed, *self._constants)
         return float(loss), gradient.numpy()
 
-    def of_inverse(self, inverse: np.ndarray, logits: np.ndarray) -> tuple[float, np.ndarray]:
+    def of_inverse(self, inverse: Array, logits: Array) -> tuple[float, Array]:
         """The loss for what is left of A⁻¹, and its gradient.
 
         Args:
@@ -63,7 +66,7 @@ class PairLoss:
         loss, gradient = _of_inverse(tf.constant(inverse), *constants)
         return float(loss), gradient.numpy()
 
-    def image_term(self, logits: np.ndarray) -> float:
+    def image_term(self, logits: Array) -> float:
         """``1 - NCC²`` alone, see :func:`image_term`.
 
         Args:
@@ -76,7 +79,7 @@ class PairLoss:
         return windowed(tf.constant(self.images.fixed), self._constants[-1])
 
     @cached_property
-    def _constants(self) -> tuple:
+    def _constants(self) -> tuple[Any, ...]:
         images, control = self.images, self.control
         vectors = (images.pad, control.step, control.frame.spacing)
         return (
@@ -94,7 +97,9 @@ _CONSTANTS = [_VOLUME, _VECTOR, _VECTOR, _VECTOR, [_MATRIX] * 3, [_MATRIX] * 3]
 
 # For volumes of any size: tracing takes as long as many steps.
 @tf.function(input_signature=[_LOGITS, (_VOLUME,) * 3, *_CONSTANTS])
-def _of_logits(logits, fixed, *constants):
+def _of_logits(
+    logits: tf.Tensor, fixed: Windowed, *constants: Any
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     with tf.GradientTape() as tape:
         tape.watch(logits)
         term, smooth = _terms(fixed, logits, *constants)
@@ -103,7 +108,9 @@ def _of_logits(logits, fixed, *constants):
 
 
 @tf.function(input_signature=[_INVERSE, _LOGITS, _VOLUME, *_CONSTANTS])
-def _of_inverse(inverse, logits, fixed, *constants):
+def _of_inverse(
+    inverse: tf.Tensor, logits: tf.Tensor, fixed: tf.Tensor, *constants: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
     with tf.GradientTape() as tape:
         tape.watch(inverse)
         grid = ops.affine_grid(inverse[tf.newaxis], tf.shape(fixed))[0]
@@ -112,7 +119,16 @@ def _of_inverse(inverse, logits, fixed, *constants):
     return loss, tape.gradient(loss, inverse)
 
 
-def _terms(fixed, logits, moving, pad, step, spacing, matrices, windows):
+def _terms(
+    fixed: Windowed,
+    logits: tf.Tensor,
+    moving: tf.Tensor,
+    pad: tf.Tensor,
+    step: tf.Tensor,
+    spacing: tf.Tensor,
+    matrices: Sequence[tf.Tensor],
+    windows: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
     points = control_points(logits)
     steps = ops.displacement(points)[0]
     warped = sample(moving, _moving_coordinates(steps, pad, step, matrices))
@@ -120,7 +136,7 @@ def _terms(fixed, logits, moving, pad, step, spacing, matrices, windows):
     return image_term(fixed, warped, windows), smooth
 
 
-def windowed(volume: tf.Tensor, windows) -> Windowed:
+def windowed(volume: tf.Tensor, windows: Sequence[tf.Tensor]) -> Windowed:
     """A volume (D, H, W), and its mean and variance in each window.
 
     Args:
@@ -131,7 +147,7 @@ def windowed(volume: tf.Tensor, windows) -> Windowed:
     return volume, mean, tf.nn.relu(separable(volume**2, windows) - mean**2)
 
 
-def image_term(fixed: Windowed, warped: tf.Tensor, windows) -> tf.Tensor:
+def image_term(fixed: Windowed, warped: tf.Tensor, windows: Sequence[tf.Tensor]) -> tf.Tensor:
     """``1 - mean(cov² / ((var + NOISE) (var + NOISE)))`` over the windows.
 
     What :func:`tf_lungreg.losses.ncc` is, but for ``NOISE``, which is far larger than its floor: a
@@ -147,7 +163,7 @@ def image_term(fixed: Windowed, warped: tf.Tensor, windows) -> tf.Tensor:
     return 1 - tf.reduce_mean(covariance**2 / ((variance + NOISE) * (spread + NOISE)))
 
 
-def window_matrices(shape) -> list[tf.Tensor]:
+def window_matrices(shape: Sequence[int]) -> list[tf.Tensor]:
     """Along each axis, the mean of the ``WINDOW`` voxels in the volume around every second one.
 
     Windows overlap by so much that those around the voxels in between tell little more, and all of
@@ -161,7 +177,9 @@ def window_matrices(shape) -> list[tf.Tensor]:
     return matrices
 
 
-def _moving_coordinates(steps, pad, step, matrices) -> list[tf.Tensor]:
+def _moving_coordinates(
+    steps: tf.Tensor, pad: tf.Tensor, step: tf.Tensor, matrices: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
     """Voxels of the moving image for those of the level's grid: three tensors (D, H, W)."""
     coordinates = []
     for axis, part in enumerate(upsample(steps, matrices)):
@@ -188,7 +206,7 @@ def roughness(steps: tf.Tensor, spacing: tf.Tensor) -> tf.Tensor:
     return total
 
 
-def sample(volume: tf.Tensor, coordinates) -> tf.Tensor:
+def sample(volume: tf.Tensor, coordinates: Sequence[tf.Tensor]) -> tf.Tensor:
     """Trilinear sampling of a constant volume, the outermost voxels continued.
 
     :func:`tf_lungreg.ops.warp` also has the gradient of the volume, and the mean of both slopes
@@ -206,7 +224,7 @@ def sample(volume: tf.Tensor, coordinates) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _sample(volume, *coordinates):
+def _sample(volume: tf.Tensor, *coordinates: tf.Tensor):
     shape, count = tf.shape(coordinates[0]), tf.size(coordinates[0])
     number = -(-count // _BLOCK)
     filling = -count % number
@@ -219,10 +237,14 @@ def _sample(volume, *coordinates):
         fn_output_signature=(volume.dtype,) * 4,
     )
     value, *slopes = (tf.reshape(tf.reshape(x, [-1])[:count], shape) for x in found)
-    return value, lambda upstream: (None, *(upstream * slope for slope in slopes))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        return (None, *(upstream * slope for slope in slopes))
+
+    return value, gradient
 
 
-def _value_and_slopes(volume, coordinates):
+def _value_and_slopes(volume: tf.Tensor, coordinates: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
     """Samples and their derivatives along D, H, W; beyond the border these are zero."""
     shape = tf.unstack(tf.shape(volume))
     base, places, within = 0, [], []
@@ -243,6 +265,6 @@ def _value_and_slopes(volume, coordinates):
     return (values[0], *(slope[0] * inside for slope, inside in zip(slopes, within)))
 
 
-def _between(values, place):
+def _between(values: Sequence[tf.Tensor], place: tf.Tensor) -> list[tf.Tensor]:
     """Linear interpolation of each two of the values."""
     return [low + place * (high - low) for low, high in zip(values[::2], values[1::2])]
