@@ -182,7 +182,12 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
 
 
 def header_code(header: nib.Nifti1Header, name: str) -> int:
-    """A whole number of a header, such as its ``sform_code``."""
+    """A whole number of a header, such as its ``sform_code``.
+
+    Args:
+        header: of a NIfTI file.
+        name: of the field.
+    """
     return np.asarray(header[name], int).item()
 
 

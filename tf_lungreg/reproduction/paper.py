@@ -6,7 +6,13 @@ from typing import TypedDict
 
 
 class Row(TypedDict, total=False):
-    """A row of Table 1: Dice in percent, mean and standard deviation; seconds as printed."""
+    """A row of Table 1.
+
+    Attributes:
+        inhale_exhale: Dice in percent, mean and standard deviation, of each patient's two images.
+        all_combinations: the same of all pairs.
+        seconds: as printed.
+    """
 
     inhale_exhale: tuple[float, float]
     all_combinations: tuple[float, float]
