@@ -78,6 +78,7 @@ def test_masks_in_memory_and_the_record(scaled_pair, tools):
         (None, "not NoneType"),
         (sitk.Image(8, 8, sitk.sitkFloat32), "fixed: a 2D image"),
         (sitk.Image([8, 8, 8], sitk.sitkVectorFloat32), "fixed: the voxels are RGB or vector"),
+        (sitk.Image([8, 8, 8], sitk.sitkLabelUInt8), "fixed: a label map .*LabelMapToLabel"),
         (nib.Nifti1Image(np.zeros((4, 5, 6, 2)), np.eye(4)), "fixed: a 4D image"),
         (nib.AnalyzeImage(np.zeros((4, 5, 6), np.int16), np.eye(4)), "fixed: an Analyze image"),
         (lr.Image(np.full((4, 5, 6), np.nan), np.eye(4)), "array: 120 of 120 voxels are NaN"),

@@ -66,6 +66,12 @@ def source_of_sitk(image: sitk.Image, name: str) -> Source:
     Raises:
         InputError: no scalar 3D image.
     """
+    # SimpleITK itself ends the process when it is asked for the voxels of a label map.
+    if image.GetPixelIDTypeAsString().startswith("label"):
+        raise InputError(
+            f"{name}: a label map of SimpleITK; a scalar image is needed, convert it with "
+            "SimpleITK.LabelMapToLabel."
+        )
     shape = checked_shape(name, image.GetSize(), _kind(image.GetPixelIDTypeAsString()))
     return Source(shape, _affine(image), lambda exact: _array(image))
 
