@@ -81,6 +81,7 @@ def test_masks_in_memory_and_the_record(scaled_pair, tools):
         (sitk.Image([8, 8, 8], sitk.sitkLabelUInt8), "fixed: a label map .*LabelMapToLabel"),
         (nib.Nifti1Image(np.zeros((4, 5, 6, 2)), np.eye(4)), "fixed: a 4D image"),
         (nib.AnalyzeImage(np.zeros((4, 5, 6), np.int16), np.eye(4)), "fixed: an Analyze image"),
+        (nib.Nifti1Image(np.zeros((4, 5, 6)), None), "fixed: an image .* without an affine"),
         (lr.Image(np.full((4, 5, 6), np.nan), np.eye(4)), "array: 120 of 120 voxels are NaN"),
     ],
 )
@@ -97,6 +98,7 @@ def test_what_is_no_image_is_refused_in_one_line(pair, tools, bad, message):
         (np.zeros((4, 5, 6), complex), np.eye(4), "type complex128"),
         (np.zeros((4, 5, 6)), np.zeros((4, 4)), "singular"),
         (np.zeros((4, 5, 6)), np.eye(3), r"\(4, 4\)"),
+        (np.zeros((4, 5, 6)), np.diag([1, 1, 1, 2]), "last row"),
     ],
 )
 def test_an_image_that_cannot_be(data, affine, message):

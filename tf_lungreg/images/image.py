@@ -34,8 +34,8 @@ class Image:
         name: the file, or whatever else tells the image apart in messages.
 
     Raises:
-        InputError: the data are no numbers on the frame's grid, or the affine is singular or
-            sheared.
+        InputError: the data are no numbers on the frame's grid, or the affine is singular,
+            sheared, or no (4, 4) matrix with the last row 0, 0, 0, 1.
 
     Example:
         >>> image = Image(np.zeros((20, 30, 40)), np.diag([1.5, 1.5, 3.0, 1.0]), "zeros")
@@ -56,7 +56,7 @@ class Image:
             voxels = _checked_voxels(np.asarray(data), self.name)
             self._read = lambda: voxels
             if not isinstance(frame, Frame):
-                frame = Frame(voxels.shape, _checked_affine(frame, self.name))
+                frame = Frame(voxels.shape, check_affine(frame, self.name))
             if voxels.shape != frame.shape:
                 raise InputError(
                     f"{self.name}: data of shape {voxels.shape} on a grid of shape {frame.shape}."
@@ -322,14 +322,6 @@ def _checked_voxels(data: np.ndarray, name: str) -> np.ndarray:
             "axes are needed."
         )
     return data
-
-
-def _checked_affine(affine: np.ndarray, name: str) -> np.ndarray:
-    affine = np.asarray(affine, dtype=np.float64)
-    if affine.shape != (4, 4):
-        raise InputError(f"{name}: an affine of shape {affine.shape}; (4, 4) is needed.")
-    check_affine(affine, name)
-    return affine
 
 
 def _native(dtype: np.dtype) -> np.dtype:

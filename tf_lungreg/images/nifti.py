@@ -72,11 +72,16 @@ def source_of_nibabel(
         frame: see :func:`nifti_affine`.
 
     Raises:
-        InputError: an Analyze image, or no scalar 3D image.
+        InputError: an Analyze image, no scalar 3D image, or it has no affine.
     """
     _refuse_analyze(image, name)
     shape = checked_shape(name, image.shape, _kind(image))
     affine = image.affine
+    if affine is None:
+        raise InputError(
+            f"{name}: an image of nibabel without an affine; make it with the affine from voxel "
+            "coordinates to RAS mm."
+        )
     if isinstance(image, nib.Nifti1Pair):
         affine = nifti_affine(image, name, frame)
         _warn_without_place(image, name)
