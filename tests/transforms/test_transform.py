@@ -55,6 +55,37 @@ def test_a_translation(rng):
     np.testing.assert_allclose(moved, points + [1, -2, 3])
 
 
+@pytest.mark.parametrize(
+    "points, message",
+    [
+        (np.zeros((3, 5)), r"shape \(3, 5\) .* shape \(..., 3\) .* transpose the array"),
+        ([[1, 2]], r"shape \(1, 2\)"),
+        ([1, 2, 3, 4, 5, 6], r"shape \(6,\)"),
+        (5.0, r"shape \(\)"),
+        (None, "type object"),
+        ([[1, 2, 3], [4, 5]], "numbers of shape"),
+        ([["a", "b", "c"]], "numbers of shape"),
+        ([[1, 2, 3j]], "type complex128"),
+        ([[1, 2, np.nan], [1, 2, 3]], "1 of 2 hold NaN or infinity"),
+        ([np.inf, 2, 3], "1 of 1 hold NaN or infinity"),
+    ],
+)
+def test_what_is_no_points_is_refused(field, points, message):
+    for of in (field.map_points, field.displacement):
+        with pytest.raises(InputError, match=f"^points: .*{message}"):
+            of(points)
+
+
+@pytest.mark.parametrize("vector", [[1, 2], [[1, 2, 3]], [1, np.nan, 3], None])
+def test_a_translation_is_one_vector(vector):
+    with pytest.raises(InputError, match="^vector: .*"):
+        Transform.translation(vector)
+
+
+def test_no_points_are_none(field):
+    assert field.map_points(np.empty((0, 3))).shape == (0, 3)
+
+
 def test_the_saved_field_comes_back(field, tmp_path):
     field.save(tmp_path / "d.nii.gz")
     again = Transform.read(tmp_path / "d.nii.gz")

@@ -94,7 +94,12 @@ class RegistrationResult:
         return self.displacement.warp(volume, interpolation)
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
-        """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image."""
+        """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image.
+
+        Raises:
+            InputError: the last axis has another length than 3, or a coordinate is no finite
+                number.
+        """
         return self.displacement.map_points(points)
 
     def inverse(self, frame: Frame | None = None) -> Transform:
