@@ -58,7 +58,7 @@ def no_warnings():
 
 @pytest.mark.parametrize("load", [Image.read, read_mask])
 def test_two_places_are_told_and_chosen_between(tmp_path, load):
-    path = save(tmp_path / "a.nii", AFFINE, OTHER)
+    path = save(tmp_path / "a.nii", AFFINE, OTHER, dtype=np.uint8)
 
     def frame(**choice):
         with pytest.warns(UserWarning, match=r"a\.nii: .*sform and qform differ, by 36 mm") as told:

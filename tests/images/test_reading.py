@@ -447,10 +447,36 @@ def test_absurd_itk_sizes_are_refused_before_reading(tmp_path):
 
 
 def test_masks(tmp_path):
-    data = np.random.default_rng(0).choice([0, 0.2, 0.5, 0.6, 1, 3], SHAPE).astype(np.float32)
+    data = np.random.default_rng(0).choice([0, 0.2, 0.5, 0.6, 1], SHAPE).astype(np.float32)
     mask = read_mask(save_nifti(tmp_path / "m.nii", data))
     assert mask.data.dtype == bool
     np.testing.assert_array_equal(mask.data, data > 0.5)
+
+
+@pytest.mark.parametrize("change", [-1, 0.25, 1024.5])
+def test_an_image_is_no_mask(tmp_path, change):
+    """A CT has negative values; one that was rescaled has fractions beyond 0 to 1."""
+    data = np.round(np.random.default_rng(0).uniform(2, 900, SHAPE)).astype(np.float32)
+    data[0, 0, 0] = change
+    path = save_nifti(tmp_path / "ct.nii", data)
+    refused(lambda: read_mask(path), path, "the values of a mask", "these are an image's")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_masks_of_many_labels_are_usable(tmp_path, recwarn, dtype):
+    labels = np.arange(210, dtype=dtype).reshape(SHAPE) * 60
+    mask = read_mask(save_nifti(tmp_path / "m.nii", labels))
+    np.testing.assert_array_equal(mask.data, labels > 0)
+    over = np.random.default_rng(0).uniform(-0.3, 1.3, SHAPE).astype(np.float32)
+    mask = read_mask(save_nifti(tmp_path / "cubic.nii", over))
+    np.testing.assert_array_equal(mask.data, over > 0.5)
+    assert not recwarn
+
+
+def test_a_mask_of_as_many_values_as_an_image_is_warned_of(tmp_path):
+    data = np.arange(10 * 10 * 10, dtype=np.uint16).reshape(10, 10, 10)
+    with pytest.warns(UserWarning, match=r"m\.nii: has 1000 different values .*above 0\.5"):
+        read_mask(save_nifti(tmp_path / "m.nii", data))
 
 
 def test_an_empty_mask(tmp_path):

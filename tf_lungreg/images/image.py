@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from tf_lungreg.images.nifti import nifti_image, source_of_nibabel, write_nifti
 from tf_lungreg.images.opening import check_image_name, damage_as_error, open_source
 from tf_lungreg.images.source import Source
 
+_MASK_ROOM = 0.5  # beyond 0 and 1, by which interpolation may overshoot in a mask
+_MOST_LABELS = 256  # different ones; atlases have some hundred at most, an image has thousands
+_PROBES = 1 << 17  # voxels that are looked at for labels
 _GRID_TOLERANCE = 0.01  # voxels; headers that went through other programs are rounded
 
 
@@ -217,7 +221,7 @@ def read_mask(
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: as :meth:`Image.read`; or the mask is empty, or on another grid than ``like``.
+        InputError: as :meth:`Image.read`, and as :func:`to_mask`.
     """
     codes = AXIS_CODES if like is None else orientations.aff2axcodes(like.affine)
     return to_mask(Image.read(path, codes, nifti_frame=nifti_frame), like)
@@ -226,13 +230,16 @@ def read_mask(
 def to_mask(image: Image, like: Image | None = None) -> Image:
     """An image as a mask: inside is where the value is above 0.5.
 
+    Warns of more than 256 different labels: such a mask is rather an image.
+
     Args:
-        image: with two values.
+        image: probabilities from 0 to 1, or labels, which are whole numbers from 0.
         like: the image that the mask belongs to, whose grid it must have, in any order of axes.
 
     Raises:
-        InputError: the mask is empty, or on another grid than ``like``.
+        InputError: it holds other values, the mask is empty, or on another grid than ``like``.
     """
+    _check_mask_values(image)
     if like is not None:
         image = image.reoriented(orientations.aff2axcodes(like.affine))
     inside = image.data > 0.5
@@ -248,6 +255,29 @@ def to_mask(image: Image, like: Image | None = None) -> Image:
                 f"({like.frame}); resample the mask on the image's grid."
             )
     return Image(inside, image.frame, image.name)
+
+
+def _check_mask_values(image: Image) -> None:
+    """Refuses the values of an image that was given as its own mask, or warns of them."""
+    data = image.data
+    if data.dtype == bool:
+        return
+    low, high = float(data.min()), float(data.max())
+    if high <= 1 + _MASK_ROOM and low >= -_MASK_ROOM:
+        return
+    if low < 0 or (data.dtype.kind == "f" and not np.array_equal(data, np.round(data))):
+        raise InputError(
+            f"{image.name}: the values of a mask are probabilities from 0 to 1, or labels, whole "
+            f"numbers from 0; these are an image's, from {low:g} to {high:g}."
+        )
+    probes = data.ravel()[:: max(1, data.size // _PROBES)]
+    labels = len(np.unique(probes))
+    if labels > _MOST_LABELS:
+        warnings.warn(
+            f"{image.name}: has {labels} different values or more, as an image has and no mask; "
+            "all voxels above 0.5 are taken to be inside.",
+            stacklevel=4,
+        )
 
 
 def as_image(image: AnyImage, role: str, nifti_frame: str = "sform") -> Image:
