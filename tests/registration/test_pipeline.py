@@ -232,7 +232,12 @@ def test_files_of_a_result(tools, pair, tmp_path):
     result = register(pair.fixed, pair.moving, tools.known_model())
     out = save_result(result, tmp_path / "new" / "out", report=True, itk_transform=True)
     assert {p.name for p in out.iterdir()} == set(FILES)
-    assert Transform.read(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = Transform.read(out / "displacement.nii.gz")
+    assert whole.frame.same_grid(pair.fixed_frame)
+    with pytest.warns(UserWarning, match=r"deformation\.nii\.gz: only a part of the transform"):
+        Transform.read(out / "deformation.nii.gz")
     before = (out / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="already exists"):
         save_result(result, out)

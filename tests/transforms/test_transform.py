@@ -9,9 +9,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images import sampling
 from tf_lungreg.images.image import Image
 from tf_lungreg.transforms.transform import Transform
-from tf_lungreg.transforms.transform_files import (
-    write_affine,
-)
+from tf_lungreg.transforms.transform_files import write_affine, write_displacement
 
 
 @pytest.fixture
@@ -103,6 +101,18 @@ def test_what_the_file_says(field, tmp_path):
     np.testing.assert_array_equal(
         image.get_fdata()[..., 0, :], field.data * np.float32([-1, -1, 1])
     )
+
+
+def test_a_part_of_a_transform_says_so(field, tmp_path, recwarn):
+    path = tmp_path / "n.nii.gz"
+    write_displacement(path, field.data, field.frame)
+    Transform.read(path)
+    assert not recwarn
+    write_displacement(path, field.data, field.frame, part=True)
+    assert b"without affine.tfm" in nib.load(path).header["descrip"].item()
+    with pytest.warns(UserWarning, match=r"n\.nii\.gz: only a part .*displacement\.nii\.gz"):
+        again = Transform.read(path)
+    np.testing.assert_array_equal(again.data, field.data)
 
 
 def test_intent_1006_would_be_read_mirrored(tools, field, tmp_path):

@@ -11,15 +11,17 @@ from tf_lungreg.registration.metrics_file import METRICS, write_metrics
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.reporting.registration_page import write_report
 from tf_lungreg.transforms.transform_files import (
+    DEFORMATION,
     DISPLACEMENT,
     write_affine,
+    write_displacement,
 )
 
 FILES = (
     "warped.nii.gz",
     DISPLACEMENT,
     "affine.tfm",
-    "deformation.nii.gz",
+    DEFORMATION,
     "transform.h5",
     "jacobian.nii.gz",
     "report.html",
@@ -55,7 +57,9 @@ def save_result(
             lambda: result.displacement.save(out / DISPLACEMENT),
             lambda: result.warped.save(out / "warped.nii.gz"),
             lambda: result.jacobian.save(out / "jacobian.nii.gz"),
-            lambda: deformation.save(out / "deformation.nii.gz"),
+            lambda: write_displacement(
+                out / DEFORMATION, deformation.data, deformation.frame, part=True
+            ),
             lambda: report and write_report(out / "report.html", result),
         )
         write_affine(out / "affine.tfm", result.affine)

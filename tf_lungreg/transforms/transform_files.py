@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from pathlib import Path
 
 import nibabel as nib
@@ -21,26 +22,36 @@ from tf_lungreg.images.nifti import check_voxels, nifti_affine, nifti_image, wri
 # would turn from RAS.
 VECTOR_INTENT = 1007
 
-DISPLACEMENT = "displacement.nii.gz"  # in a folder of results
+# In a folder of results: the whole transform, and the part of it that follows the affine one.
+DISPLACEMENT = "displacement.nii.gz"
+DEFORMATION = "deformation.nii.gz"
+_PART = "deformation"  # intent_name in the header of the second
+_DESCRIPTION = "deformation without affine.tfm; displacement.nii.gz is the whole"  # of 80 bytes
 
 _BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other signs
 
 _SIGNS = ras_to_lps(np.ones(3))
 
 
-def write_displacement(path: str | os.PathLike, data: np.ndarray, frame: Frame) -> None:
+def write_displacement(
+    path: str | os.PathLike, data: np.ndarray, frame: Frame, part: bool = False
+) -> None:
     """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007.
 
     Args:
         path: NIfTI, replaced where it exists.
         data: (X, Y, Z, 3), RAS mm.
         frame: its grid.
+        part: whether it is the deformation without the affine part; the header then says so, and
+            :func:`read_displacement` warns.
     """
     stored = np.empty((*frame.shape, 1, 3), np.float32, order="F")
     for axis, sign in enumerate(_SIGNS):
         np.multiply(data[..., axis], np.float32(sign), out=stored[..., 0, axis])
     image = nifti_image(stored, frame)
-    image.header.set_intent(VECTOR_INTENT)
+    image.header.set_intent(VECTOR_INTENT, name=_PART if part else "")
+    if part:
+        image.header["descrip"] = _DESCRIPTION
     with replacing(path) as temporary:
         write_nifti(temporary, image)
 
@@ -49,6 +60,8 @@ def read_displacement(
     path: str | os.PathLike, nifti_frame: str = "sform"
 ) -> tuple[np.ndarray, Frame]:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
+
+    Warns of a deformation without its affine part.
 
     Args:
         path: the file, or a registration's folder of results, which holds it.
@@ -91,6 +104,12 @@ def read_displacement(
         raise InputError(
             f"{path}: an image of shape {shape}, intent {intent}; a displacement field, "
             f"(X, Y, Z, 1, 3) and intent {VECTOR_INTENT}, is needed."
+        )
+    if image.header.get_intent()[2] == _PART:
+        warnings.warn(
+            f"{path}: only a part of the transform, the deformation without affine.tfm; "
+            f"{DISPLACEMENT}, or the folder of the results, is the whole transform.",
+            stacklevel=4,
         )
     affine = nifti_affine(image, path, nifti_frame)
     check_affine(affine, str(path))
