@@ -188,6 +188,7 @@ def test_errors_do_not_quote_the_header(save, name, old, new, capfd):
         ("a.nrrd", "space: .*", "space dimension: 3", "no anatomical space"),
         ("a.nrrd", "space: .*", "space: scanner-xyz", "no anatomical space"),
         ("a.nhdr", "space origin: .*", "content: a", "no space origin"),
+        ("a.nhdr", "space origin: .*", "space origin: none", "no space origin"),
     ],
 )
 def test_a_header_without_a_place_is_told(save, name, old, new, word):
@@ -207,6 +208,13 @@ def test_spacings_alone_are_no_place(save):
     [
         ("a.mha", "ElementSpacing = .*", "Comment = a"),
         ("a.nrrd", "space(.|\n)*\nkinds: .*", "content: a"),
+        ("a.nrrd", r"(space directions: .*) \(.*\)", r"\1 none"),
+        ("a.nhdr", r"space directions: \(.*?\)", "space directions: none"),
+        ("a.nhdr", r"(space directions: .*) \(.*\)", r"\1 (nan,nan,nan)"),
+        ("a.nhdr", r"(space directions: .*) \(.*\)", r"\1"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1 nan"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1 -2"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1"),
     ],
 )
 def test_a_header_without_voxel_sizes_is_refused(save, name, old, new):
@@ -225,6 +233,18 @@ def test_a_header_without_voxel_sizes_is_refused(save, name, old, new):
 def test_other_units_are_refused(save, name, old, new):
     """ITK takes the numbers for mm."""
     refused(save(name, (old, new)), "not in mm")
+
+
+def test_an_axis_of_values_has_no_direction(save, data):
+    """One value a voxel, as some programs write: an axis of length 1 in front of the others."""
+    path = save(
+        "a.nhdr",
+        ("dimension: 3", "dimension: 4"),
+        ("sizes: ", "sizes: 1 "),
+        ("space directions: ", "space directions: none "),
+        ("kinds: ", "kinds: scalar "),
+    )
+    np.testing.assert_array_equal(Image.read(path).data, data)
 
 
 def test_mm_are_accepted(save):

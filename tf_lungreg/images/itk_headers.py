@@ -8,6 +8,7 @@ file: it may be one that the user must not see.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zlib
@@ -195,12 +196,20 @@ def check_nrrd_header(path: Path) -> VoxelFile:
     encoding = fields.get("encoding", "").lower()
     if encoding not in _NRRD_RATIOS:
         raise InputError(f"{path}: its encoding is not read; NRRD of raw or gzip is needed.")
-    _check_sizes(path, not fields.keys() & {"spacedirections", "spacings"}, "space directions")
+    directions, spacings = fields.get("spacedirections"), fields.get("spacings")
+    if directions is not None:  # an axis without one is "none", as only values of a voxel may be
+        vectors = re.findall(r"\(([^()]*)\)", directions)
+        sized = len(vectors) >= 3 and all(_numbers(vector, ",") for vector in vectors)
+    else:
+        sizes = _numbers(spacings or "")
+        sized = len(sizes) >= 3 and min(sizes) > 0
+    _check_sizes(path, not sized, "space directions")
     for units in (fields.get("spaceunits", ""), fields.get("units", "")):
         for unit in re.findall(r'"([^"]*)"', units):
             _check_units(path, unit or "mm")
     missing = [] if "spacedirections" in fields else ["space directions"]
-    missing += [] if "spaceorigin" in fields else ["space origin"]
+    origin = _numbers(fields.get("spaceorigin", "").strip("()"), ",")
+    missing += [] if len(origin) >= 3 else ["space origin"]
     if fields.get("space", "").lower() not in _NRRD_SPACES:
         missing.append("anatomical space")
     _warn_of_missing(path, missing)
@@ -242,6 +251,15 @@ def _beside(path: Path, name: str) -> Path:
             f"{path}: the file with the voxels, which its header names, is not beside it."
         )
     return voxels
+
+
+def _numbers(text: str, separator: str | None = None) -> list[float]:
+    """The numbers of a field; none at all if one of them is not finite."""
+    try:
+        numbers = [float(word) for word in text.split(separator)]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _check_sizes(path: Path, missing: bool, name: str) -> None:
