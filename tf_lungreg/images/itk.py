@@ -51,7 +51,10 @@ def open_itk(path: Path) -> Source:
         voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
-        return _array(image)
+        if voxels.rescale == (1, 0):
+            return _array(image)
+        slope, intercept = voxels.rescale
+        return slope * _array(image).astype(np.float64) + intercept
 
     return Source(shape, _affine(header), read)
 

@@ -90,11 +90,13 @@ class VoxelFile:
         path: the header itself, or a file beside it.
         ratio: the most bytes of voxels that a byte of the file can stand for.
         deflated: of compressed voxels, which have to be checked before they are read.
+        rescale: slope and intercept, with which stored voxels become intensities.
     """
 
     path: Path
     ratio: int
     deflated: Deflated | None = None
+    rescale: tuple[float, float] = (1.0, 0.0)
 
     def check_deflated(self, header: Path, needed: int) -> None:
         """Inflates compressed voxels once, to find damage.
@@ -125,8 +127,8 @@ def check_meta_header(path: Path) -> VoxelFile:
     """Checks the header of a .mha or .mhd file.
 
     Raises:
-        InputError: no MetaImage header, no voxel sizes, another unit than mm, or voxels in several
-            files or elsewhere than beside the header.
+        InputError: no MetaImage header, a field with other numbers than it needs, no voxel sizes,
+            another unit than mm, or voxels in several files or elsewhere than beside the header.
         MissingFileError: the file with the voxels is missing.
     """
     fields: dict[str, str] = {}
@@ -143,6 +145,8 @@ def check_meta_header(path: Path) -> VoxelFile:
             break
     else:
         raise InputError(f"{path}: not a readable image (no ElementDataFile in its header).")
+    _check_meta_numbers(path, fields)
+    rescale = _rescale(path, fields)
     _check_sizes(path, not fields.keys() & {"ElementSpacing", "ElementSize"}, "ElementSpacing")
     _check_units(path, fields.get("DistanceUnits", "mm"))
     missing = [
@@ -161,11 +165,45 @@ def check_meta_header(path: Path) -> VoxelFile:
     local = name.upper() == "LOCAL"
     voxels = path if local else _beside(path, name)
     if not compressed:
-        return VoxelFile(voxels, ratio)
+        return VoxelFile(voxels, ratio, rescale=rescale)
     size = fields.get("CompressedDataSize", "0")
     if not size.isdecimal() or (local and int(size) == 0):
         raise InputError(f"{path}: the header has no CompressedDataSize; save the image anew.")
-    return VoxelFile(voxels, ratio, Deflated(start if local else 0, int(size)))
+    return VoxelFile(voxels, ratio, Deflated(start if local else 0, int(size)), rescale)
+
+
+def _check_meta_numbers(path: Path, fields: dict[str, str]) -> None:
+    """Refuses fields that do not hold as many numbers as MetaIO reads.
+
+    Of a field with too few, it takes the rest from the next line, or from nowhere.
+    """
+    if not re.fullmatch(r"[1-9]", fields.get("NDims", "")):
+        raise InputError(f"{path}: not a readable image (no NDims in its header).")
+    axes = int(fields["NDims"])
+    counts = {
+        **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize"), axes),
+        **dict.fromkeys(("Offset", "Origin", "Position", "CenterOfRotation"), axes),
+        **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), axes**2),
+    }
+    for name, count in counts.items():
+        numbers = _numbers(fields.get(name, "" if name == "DimSize" else "1 " * count))
+        sizes = name in ("DimSize", "ElementSpacing", "ElementSize")
+        if len(numbers) != count or (sizes and min(numbers) <= 0):
+            kind = "numbers above 0" if sizes else "numbers"
+            raise InputError(f"{path}: {name} in the header has to be {count} {kind}; correct it.")
+
+
+def _rescale(path: Path, fields: dict[str, str]) -> tuple[float, float]:
+    """The slope and intercept that MetaIO defines; ITK ignores them."""
+    names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
+    slope = _numbers(fields.get(names[0], "1"))
+    intercept = _numbers(fields.get(names[1], "0"))
+    if len(slope) != 1 or slope[0] == 0 or len(intercept) != 1:
+        raise InputError(
+            f"{path}: {' and '.join(names)} in the header have to be numbers, the slope not 0; "
+            "correct them."
+        )
+    return slope[0], intercept[0]
 
 
 def check_nrrd_header(path: Path) -> VoxelFile:
