@@ -415,3 +415,45 @@ def test_one_rescaling_for_all_frames_at_the_top(tmp_path, stored):
     rescale(3, -1024, file)
     file.save_as(path)
     check_volume(path, 3.0 * stored - 1024, positions())
+
+
+def mapping(slope=None, intercept=-1000.0):
+    """A real world value mapping, by a table if there is no slope."""
+    out = Dataset()
+    out.RealWorldValueFirstValueMapped, out.RealWorldValueLastValueMapped = 0, 65535
+    if slope is None:
+        out.RealWorldValueLUTData = [0.0] * 4
+    else:
+        out.RealWorldValueSlope, out.RealWorldValueIntercept = slope, intercept
+    return out
+
+
+def save_mapped(kind, folder, stored, mappings, **rescaling):
+    """A file or series with these mappings, and no Modality LUT unless one is given."""
+    if kind == "series":
+        path = save_series(folder, stored, positions(), **rescaling)
+        for file in path.iterdir():
+            change(file, RealWorldValueMappingSequence=mappings)
+        return path
+    path = save_multi_frame(folder / "a.dcm", stored, positions(), **rescaling)
+    file = pydicom.dcmread(path)
+    if not rescaling:
+        del file.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    groups = file if kind == "multi-frame, at the top" else file.SharedFunctionalGroupsSequence[0]
+    groups.RealWorldValueMappingSequence = mappings
+    file.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["series", "multi-frame", "multi-frame, at the top"])
+def test_a_real_world_value_mapping_alone(tmp_path, stored, kind, recwarn):
+    path = save_mapped(kind, tmp_path / "linear", stored, [mapping(2.0)])
+    check_volume(path, 2.0 * stored - 1000, positions())
+    rescaling = {"slopes": [3.0] * COUNT, "intercepts": [-1024.0] * COUNT}
+    path = save_mapped(kind, tmp_path / "both", stored, [mapping(2.0)], **rescaling)
+    check_volume(path, 3.0 * stored - 1024, positions())
+    assert not [w for w in recwarn if "mapping" in str(w.message)]
+    for name, mappings in (("two", [mapping(2.0), mapping(0.1)]), ("table", [mapping()])):
+        path = save_mapped(kind, tmp_path / name, stored, mappings)
+        with pytest.warns(UserWarning, match="several real world value mappings .* stored values"):
+            check_volume(path, stored, positions())

@@ -11,7 +11,7 @@ import math
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _FIRST_TAGS = {bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 16)}  # without preamble
 _INVERTED = "MONOCHROME1"  # shown with dark and bright exchanged; the values are as stored
+_MAPPING = "RealWorldValueMappingSequence"
 _MULTI_FRAME_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
 
 # What describes the pixels alone: how they are stored, not what they mean or where they lie.
@@ -50,13 +51,17 @@ _PIXEL_MODULE = {
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    """A frame of a file: where it lies, LPS mm, and ``value = slope * stored + intercept``."""
+    """A frame of a file: where it lies, LPS mm, and ``value = slope * stored + intercept``.
+
+    ``unclear`` are values that only a table, or one of several mappings, would give.
+    """
 
     position: np.ndarray
     directions: np.ndarray  # (2, 3), of rising column and of rising row
     spacing: np.ndarray  # (2,), between columns and between rows
     slope: float
     intercept: float
+    unclear: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +78,12 @@ class _File:
 
     @property
     def by_gdcm(self) -> bool:
-        """Whether GDCM gives the values: of one slice that it does not invert for display."""
-        return not self.multi_frame and self.header.get("PhotometricInterpretation") != _INVERTED
+        """Whether GDCM gives the values.
+
+        It does of one slice, unless it inverts that for display, or ignores what maps its values.
+        """
+        ignored = self.header.get("PhotometricInterpretation") == _INVERTED
+        return not (self.multi_frame or ignored or _MAPPING in self.header)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,6 +122,12 @@ def open_dicom(path: Path) -> Source:
         raise InputError(
             f"{path}: a single DICOM slice; a 3D image is needed, "
             "a folder with all slices of the series."
+        )
+    if any(piece.unclear for piece in slices):
+        warnings.warn(
+            f"{path}: no rescale slope and intercept, but several real world value mappings or "
+            "one by a table; the stored values are used as they are.",
+            stacklevel=5,
         )
     shape = checked_shape(path, (*files[0].size, len(slices)), None)
     affine, order = _stack(path, slices)
@@ -237,7 +252,7 @@ def _read_file(path: Path, header: Dataset) -> _File:
     count = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence")
     if groups is None and count == 1:
-        return _File(path, header, [_slice(path, header, header, header, header)])
+        return _File(path, header, [_slice(path, header, header, header, header, header)])
     if groups is None or len(groups) != count:
         raise InputError(
             f"{path}: {count} frames, positions of {len(groups or ())}; a multi-frame file with "
@@ -260,11 +275,17 @@ def _frame_slice(path: Path, header: Dataset, frame: Dataset) -> _Slice:
         group("PixelMeasuresSequence", Dataset()),
         # Some files state one rescaling for all frames where a file of one slice has it.
         group("PixelValueTransformationSequence", header),
+        next((g for g in (frame, shared[0]) if g.get(_MAPPING)), header),
     )
 
 
 def _slice(
-    path: Path, position: Dataset, orientation: Dataset, measures: Dataset, rescale: Dataset
+    path: Path,
+    position: Dataset,
+    orientation: Dataset,
+    measures: Dataset,
+    rescale: Dataset,
+    mapped: Dataset,
 ) -> _Slice:
     directions = _numbers(path, orientation, "ImageOrientationPatient", 6).reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
@@ -273,7 +294,7 @@ def _slice(
             f"{path}: ImageOrientationPatient holds no unit vectors (lengths "
             f"{lengths.ravel().round(3).tolist()}); correct the orientation."
         )
-    slope = _numbers(path, rescale, "RescaleSlope", 1, default=1)[0]
+    slope, intercept, unclear = _rescaling(path, rescale, mapped.get(_MAPPING) or [])
     if slope == 0:
         raise InputError(f"{path}: the rescale slope is 0; any other number is needed.")
     return _Slice(
@@ -281,8 +302,27 @@ def _slice(
         directions=directions / lengths,
         spacing=_numbers(path, measures, "PixelSpacing", 2)[::-1],  # stored as rows, columns
         slope=slope,
-        intercept=_numbers(path, rescale, "RescaleIntercept", 1, default=0)[0],
+        intercept=intercept,
+        unclear=unclear,
     )
+
+
+def _rescaling(
+    path: Path, rescale: Dataset, mappings: Sequence[Dataset]
+) -> tuple[float, float, bool]:
+    """The slope and intercept of the values, and whether they are unclear.
+
+    The Modality LUT, in HU for CT, comes first. Without one, the values are those of the only
+    real world value mapping if that is linear; of several, each may have another unit.
+    """
+    names, given = ("RescaleSlope", "RescaleIntercept"), rescale
+    rescaled = any(rescale.get(name) is not None for name in names)
+    unclear = bool(mappings) and not rescaled
+    if unclear and len(mappings) == 1 and "RealWorldValueSlope" in mappings[0]:
+        names, given = ("RealWorldValueSlope", "RealWorldValueIntercept"), mappings[0]
+        unclear = False
+    slope = _numbers(path, given, names[0], 1, default=1)[0]
+    return slope, _numbers(path, given, names[1], 1, default=0)[0], unclear
 
 
 def _numbers(
