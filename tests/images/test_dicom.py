@@ -221,6 +221,8 @@ CHANGES = [
     ({"ImageOrientationPatient": None}, "ImageOrientationPatient is missing"),
     ({"ImageOrientationPatient": [1, 0, 0, 0, 0.5, 0]}, "no unit vectors"),
     ({"PixelSpacing": None}, "PixelSpacing is missing"),
+    ({"PixelSpacing": [-1.5, 0.75]}, "PixelSpacing is [-1.5, 0.75]"),
+    ({"PixelSpacing": [1.5, 0]}, "PixelSpacing is [1.5, 0.0]"),
     ({"RescaleSlope": 0}, "the rescale slope is 0"),
     ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),
     ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "RGB"),

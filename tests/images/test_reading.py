@@ -562,18 +562,19 @@ def test_volumes_compare_by_identity():
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
-def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending):
-    """nibabel would take them to be 1 mm."""
+@pytest.mark.parametrize("size", [0, -2, np.nan])
+def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending, size):
+    """nibabel would take 0 to be 1 mm and drop the sign of -2, which ITK takes to be 1 mm."""
     image = nib.Nifti1Image(rng.normal(size=(4, 5, 6)).astype(np.float32), None)
     image.header["pixdim"][1:4] = 5
     nib.save(image, tmp_path / "image.nii")
     raw = bytearray((tmp_path / "image.nii").read_bytes())
-    raw[80:92] = bytes(12)  # pixdim[1:4]
+    raw[80:92] = np.full(3, size, "<f4").tobytes()  # pixdim[1:4]
     raw = gzip.compress(raw) if ending == ".nii.gz" else bytes(raw)
     (tmp_path / f"zero{ending}").write_bytes(raw)
     refused(
         lambda: Image.read(tmp_path / f"zero{ending}", AXIS_CODES).data,
         f"zero{ending}",
-        "no voxel sizes",
+        f"no voxel sizes (pixdim holds {size})",
     )
     assert capfd.readouterr().err == ""

@@ -294,13 +294,19 @@ def _slice(
             f"{path}: ImageOrientationPatient holds no unit vectors (lengths "
             f"{lengths.ravel().round(3).tolist()}); correct the orientation."
         )
+    spacing = _numbers(path, measures, "PixelSpacing", 2)[::-1]  # stored as rows, columns
+    if spacing.min() <= 0:
+        raise InputError(
+            f"{path}: PixelSpacing is {spacing[::-1].tolist()} in the header; distances above 0 "
+            "mm are needed, correct it."
+        )
     slope, intercept, unclear = _rescaling(path, rescale, mapped.get(_MAPPING) or [])
     if slope == 0:
         raise InputError(f"{path}: the rescale slope is 0; any other number is needed.")
     return _Slice(
         position=_numbers(path, position, "ImagePositionPatient", 3),
         directions=directions / lengths,
-        spacing=_numbers(path, measures, "PixelSpacing", 2)[::-1],  # stored as rows, columns
+        spacing=spacing,
         slope=slope,
         intercept=intercept,
         unclear=unclear,

@@ -185,9 +185,12 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
         return
     with _open_file(header_file) as stream, _silent():  # on loading nibabel puts 1 for 0
         stored = type(header).from_fileobj(stream, check=False)
-    if (stored["pixdim"][1:4] == 0).any():
+    # Of negative ones nibabel drops the sign, and ITK takes them for 1 mm.
+    sizes = stored["pixdim"][1:4]
+    if not (sizes > 0).all():
         raise InputError(
-            f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
+            f"{path}: the header has no voxel sizes (pixdim holds {sizes[~(sizes > 0)][0]:g}); "
+            "write them into the file."
         )
     _warn_without_place(image, path)
 
