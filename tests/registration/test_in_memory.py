@@ -106,6 +106,39 @@ def test_an_image_that_cannot_be(data, affine, message):
         lr.Image(data, affine)
 
 
+def test_masked_voxels_are_refused(pair):
+    image = lr.Image.read(pair.fixed)
+    masked = np.ma.masked_greater(image.data, np.median(image.data))
+    for data in (masked, lambda: masked):
+        with pytest.raises(
+            InputError, match=r"^array: a masked array with \d+ masked voxels.*filled"
+        ):
+            lr.Image(data, image.frame).data
+    whole = lr.Image(np.ma.masked_array(image.data), image.affine).data
+    assert type(whole) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("f2", "f4"), ("g", "f8"), (">f4", "f4"), (">i2", "i2"), ("?", "?")]
+)
+def test_types_that_scipy_lacks_are_converted(pair, given, kept):
+    image = lr.Image.read(pair.moving)
+    data = np.round(image.data).astype(given)
+    for again in (lr.Image(data, image.affine), lr.Image(lambda: data, image.frame)):
+        assert again.data.dtype == np.dtype(kept) and again.data.dtype.isnative
+        np.testing.assert_array_equal(again.data, data)
+        warped = lr.Transform.translation([1, 2, 3]).warp(again, reference=image.frame)
+        assert warped.data.dtype == ("f4" if kept == "i2" else kept)
+
+
+def test_a_function_that_reads_voxels_is_checked_as_well(pair):
+    frame = lr.Image.read(pair.fixed).frame
+    with pytest.raises(InputError, match="goes with a Frame"):
+        lr.Image(lambda: np.zeros((4, 5, 6)), np.eye(4))
+    with pytest.raises(InputError, match="type complex128"):
+        lr.Image(lambda: np.zeros((4, 5, 6), complex), frame).data
+
+
 def test_an_image_goes_to_sitk_and_back(pair, rng):
     image = lr.Image.read(pair.fixed)
     again = lr.Image.from_sitk(image.to_sitk())

@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel import orientations
+from numpy.typing import ArrayLike
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
@@ -33,7 +34,8 @@ class Image:
 
     Args:
         data: (D, H, W): numbers, or bool for a mask; or a function that returns them, which is
-            called when they are first asked for.
+            called when they are first asked for. Of float16 they become float32, of longdouble
+            float64.
         frame: the voxel grid; or (4, 4), the affine from voxel coordinates to RAS mm.
         name: the file, or whatever else tells the image apart in messages.
 
@@ -55,9 +57,11 @@ class Image:
     ):
         self.name = os.fspath(name)
         if callable(data):
+            if not isinstance(frame, Frame):
+                raise InputError(f"{self.name}: a function that reads voxels goes with a Frame.")
             self._read = data
         else:
-            voxels = _checked_voxels(np.asarray(data), self.name)
+            voxels = _checked_voxels(data, self.name)
             self._read = lambda: voxels
             if not isinstance(frame, Frame):
                 frame = Frame(voxels.shape, check_affine(frame, self.name))
@@ -70,7 +74,7 @@ class Image:
     @cached_property
     def data(self) -> np.ndarray:
         """The voxels, (D, H, W)."""
-        return self._read()
+        return _checked_voxels(self._read(), self.name)
 
     @property
     def affine(self) -> np.ndarray:
@@ -320,7 +324,7 @@ def _from_source(
             if axis_codes is not None:
                 data = orientations.apply_orientation(data, to_axis_codes(frame.affine, axis_codes))
             # Order and type change at once: a large image is there twice, not three times.
-            data = np.array(data, dtype=_native(data.dtype) if exact else np.float32, order="C")
+            data = np.array(data, dtype=_common(data.dtype) if exact else np.float32, order="C")
         check_finite(data, name)
         return data
 
@@ -344,16 +348,27 @@ def check_finite(data: np.ndarray, name: str) -> None:
         )
 
 
-def _checked_voxels(data: np.ndarray, name: str) -> np.ndarray:
-    """Refuses what is no array of numbers with three axes."""
+def _checked_voxels(data: ArrayLike, name: str) -> np.ndarray:
+    """Refuses what is no array of numbers with three axes, and converts types that scipy lacks."""
+    if np.ma.is_masked(data):
+        raise InputError(
+            f"{name}: a masked array with {np.ma.count_masked(data)} masked voxels, whose values "
+            "count for nothing; fill them first, array.filled(value)."
+        )
+    try:
+        data = np.asarray(data)
+    except ValueError:  # rows of different lengths
+        data = np.array(None)
     if data.ndim != 3 or data.dtype.kind not in "biuf":
         raise InputError(
             f"{name}: an array of shape {data.shape} and type {data.dtype}; numbers with three "
             "axes are needed."
         )
-    return data
+    return data.astype(_common(data.dtype), copy=False)
 
 
-def _native(dtype: np.dtype) -> np.dtype:
-    """The type in this machine's byte order, of at most 64 bits."""
-    return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
+def _common(dtype: np.dtype) -> np.dtype:
+    """The type in this machine's byte order; a floating type of 32 or 64 bits."""
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        return np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return dtype.newbyteorder("=")
