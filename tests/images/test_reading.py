@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
-from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.images.image import Image, as_image, read_mask
 
 
 def read_voxels(path, **settings):
@@ -285,7 +285,14 @@ def test_bad_numbers(tmp_path, name, value):
 
 def test_numbers_too_large_for_float32(tmp_path):
     path = save_nifti(tmp_path / "a.nii", voxels().astype(np.float64) * 1e300)
-    refused(lambda: Image.read(path, AXIS_CODES).data, path, "infinite")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "exceeds float32")
+    image = Image.read(path, exact=True)  # labels are not computed with
+    assert np.isfinite(image.data).all()
+    refused(lambda: as_image(image, "fixed"), path, "exceeds float32")
+    raw = bytearray(save_nifti(path).read_bytes())
+    raw[112:120] = np.float32([3e38, 0]).tobytes()  # scl_slope, scl_inter
+    (tmp_path / "b.nii").write_bytes(raw)
+    refused(lambda: Image.read(tmp_path / "b.nii").data, "b.nii", "exceeds float32")
 
 
 def test_colours_and_complex_numbers(tmp_path):

@@ -297,6 +297,7 @@ def as_image(image: AnyImage, role: str, nifti_frame: str = "sform") -> Image:
     """
     if isinstance(image, Image):
         check_finite(image.data, image.name)
+        _check_float32(image.data, image.name)
         return image
     if isinstance(image, (str, os.PathLike)):
         return Image.read(image, nifti_frame=nifti_frame)
@@ -325,6 +326,8 @@ def _from_source(
                 data = orientations.apply_orientation(data, to_axis_codes(frame.affine, axis_codes))
             # Order and type change at once: a large image is there twice, not three times.
             data = np.array(data, dtype=_common(data.dtype) if exact else np.float32, order="C")
+            if not exact and not np.isfinite(data).all():
+                _check_float32(source.read(True), name)
         check_finite(data, name)
         return data
 
@@ -345,6 +348,18 @@ def check_finite(data: np.ndarray, name: str) -> None:
     if bad:
         raise InputError(
             f"{name}: {bad} of {data.size} voxels are NaN or infinite; replace them with numbers."
+        )
+
+
+def _check_float32(data: np.ndarray, name: str) -> None:
+    """Refuses finite numbers that float32 cannot hold, in which images are computed."""
+    if data.dtype.kind != "f" or not np.isfinite(data).all():
+        return
+    largest = max(abs(data.max()), abs(data.min()))
+    if largest > np.finfo(np.float32).max:
+        raise InputError(
+            f"{name}: values as large as {largest:.3g}, which exceeds float32 (3.4e+38); rescale "
+            "the image."
         )
 
 

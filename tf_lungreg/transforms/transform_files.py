@@ -114,7 +114,9 @@ def read_displacement(
     affine = nifti_affine(image, path, nifti_frame)
     check_affine(affine, str(path))
     if not np.isfinite(data).all():
-        raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
+        raise InputError(
+            f"{path}: displacements are NaN, infinite or exceed float32; numbers in mm are needed."
+        )
     vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
     return vectors, Frame(shape[:3], affine)
 
