@@ -152,6 +152,42 @@ def test_an_image_goes_to_sitk_and_back(pair, rng):
         np.testing.assert_allclose(getattr(image.to_sitk(), of)(), getattr(itk, of)(), atol=1e-4)
 
 
+@pytest.mark.parametrize("label", [7, 2**40 + 3])
+def test_a_result_is_applied_to_images_in_memory(pair, tools, tmp_path, label):
+    result = lr.register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, 0.2))
+    data = np.zeros(pair.moving_frame.shape, np.int64)
+    data[3:9] = label
+    image = nib.Nifti1Image(data, pair.moving_frame.affine, dtype=np.int64)
+    nib.save(image, tmp_path / "labels.nii")
+    expected = result.apply(tmp_path / "labels.nii", interpolation="nearest").data
+    assert set(np.unique(expected)) == {0, label}
+    itk = lr.Image(data, pair.moving_frame.affine).to_sitk()
+    for given in (image, itk, lr.Image(data, pair.moving_frame.affine)):
+        for apply in (result.apply, result.displacement.warp):
+            found = apply(given, interpolation="nearest").data
+            assert found.dtype == np.int64
+            assert np.mean(found != expected) < 1e-3  # ITK keeps positions in float64
+    assert result.apply(image).data.dtype == np.float32
+    for apply in (result.apply, result.displacement.warp):
+        with pytest.raises(InputError, match="^image: .* not ndarray; .*Image.data, affine"):
+            apply(data)
+
+
+def test_the_place_by_the_qform_in_memory(pair, tools):
+    """The setting counts for images of nibabel, and for what a result is applied to."""
+    image = nib.load(pair.moving)
+    moved = nib.Nifti1Image(image.get_fdata(), image.affine)
+    shifted = image.affine.copy()
+    shifted[0, 3] += 20
+    moved.set_qform(shifted, code=1)
+    with pytest.warns(UserWarning, match="The qform is used"):
+        result = lr.register(pair.fixed, moved, tools.known_model(), nifti_frame="qform")
+    np.testing.assert_allclose(result.moving.affine, shifted, atol=1e-3)
+    with pytest.warns(UserWarning, match="The qform is used"):
+        again = result.apply(moved)
+    np.testing.assert_array_equal(again.data, result.warped.data)
+
+
 def test_a_transform_after_another(rng, tools):
     frame = tools.make_frame((9, 8, 7), "LPS")
     fields = [tools.smooth_noise(rng, (9, 8, 7, 3), (2, 2, 2, 0)).astype(np.float32) for _ in "ab"]

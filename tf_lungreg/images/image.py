@@ -130,35 +130,44 @@ class Image:
 
     @classmethod
     def from_nibabel(
-        cls, image: nib.spatialimages.SpatialImage, name: str = "nibabel image"
+        cls,
+        image: nib.spatialimages.SpatialImage,
+        name: str = "nibabel image",
+        exact: bool = False,
+        nifti_frame: str = "sform",
     ) -> Image:
         """An image of nibabel; the same voxels in the same place as its file would give.
 
         Args:
             image: three-dimensional.
             name: for messages.
+            exact: as in :meth:`read`.
+            nifti_frame: as in :meth:`read`.
 
         Raises:
             InputError: as :meth:`read`.
         """
-        source = source_of_nibabel(image, name)
+        source = source_of_nibabel(image, name, nifti_frame)
         check_affine(source.affine, name)
-        return _from_source(source, name)
+        return _from_source(source, name, exact=exact)
 
     @classmethod
-    def from_sitk(cls, image: sitk.Image, name: str = "SimpleITK image") -> Image:
+    def from_sitk(
+        cls, image: sitk.Image, name: str = "SimpleITK image", exact: bool = False
+    ) -> Image:
         """An image of SimpleITK, its axes in the order x, y, z.
 
         Args:
             image: three-dimensional.
             name: for messages.
+            exact: as in :meth:`read`.
 
         Raises:
             InputError: as :meth:`read`.
         """
         source = source_of_sitk(image, name)
         check_affine(source.affine, name)
-        return _from_source(source, name)
+        return _from_source(source, name, exact=exact)
 
     def reoriented(self, axis_codes: tuple[str, str, str]) -> Image:
         """The same voxels in the same places, with the array's axes in another order or direction.
@@ -284,27 +293,29 @@ def _check_mask_values(image: Image) -> None:
         )
 
 
-def as_image(image: AnyImage, role: str, nifti_frame: str = "sform") -> Image:
+def as_image(image: AnyImage, role: str, nifti_frame: str = "sform", exact: bool = False) -> Image:
     """An image, whichever way it is given.
 
     Args:
         image: a file, see :meth:`Image.read`, or an image of this package, nibabel or SimpleITK.
         role: what it is for, such as ``"fixed"``; the name of an image that is no file.
         nifti_frame: as in :meth:`Image.read`.
+        exact: as in :meth:`Image.read`.
 
     Raises:
         MissingFileError, InputError: it cannot be read, or it is something else.
     """
     if isinstance(image, Image):
         check_finite(image.data, image.name)
-        _check_float32(image.data, image.name)
+        if not exact:
+            _check_float32(image.data, image.name)
         return image
     if isinstance(image, (str, os.PathLike)):
-        return Image.read(image, nifti_frame=nifti_frame)
+        return Image.read(image, exact=exact, nifti_frame=nifti_frame)
     if isinstance(image, nib.spatialimages.SpatialImage):
-        return Image.from_nibabel(image, role)
+        return Image.from_nibabel(image, role, exact, nifti_frame)
     if isinstance(image, sitk.Image):
-        return Image.from_sitk(image, role)
+        return Image.from_sitk(image, role, exact)
     raise InputError(
         f"{role}: a file, or an image of tf_lungreg, nibabel or SimpleITK is needed, not "
         f"{type(image).__name__}; tf_lungreg.Image(data, affine) makes one of an array."

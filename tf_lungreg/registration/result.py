@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 import tf_lungreg
-from tf_lungreg.images.geometry import AXIS_CODES, Frame
-from tf_lungreg.images.image import Image
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import AnyImage, Image, as_image
 from tf_lungreg.quality.measures import Measures
 from tf_lungreg.quality.verdict import Quality
 from tf_lungreg.registration.provenance import RegistrationProvenance
@@ -78,19 +78,19 @@ class RegistrationResult:
         """The affine part, (4, 4), fixed → intermediate, RAS mm."""
         return self.parts.affine
 
-    def apply(self, image: str | os.PathLike | Image, interpolation: str = "linear") -> Image:
+    def apply(self, image: AnyImage, interpolation: str = "linear") -> Image:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
-            image: a file or an :class:`~tf_lungreg.images.image.Image`, on any grid.
+            image: on any grid; given in the same ways as to :func:`tf_lungreg.register`.
             interpolation: ``"linear"``, ``"nearest"`` for labels (outside the map they are 0), or
                 ``"cubic"``.
 
         Raises:
-            MissingFileError, InputError: the file cannot be used, or an unknown interpolation.
+            MissingFileError, InputError: the image cannot be used, or an unknown interpolation.
         """
         exact = interpolation == "nearest"
-        volume = image if isinstance(image, Image) else Image.read(image, AXIS_CODES, exact=exact)
+        volume = as_image(image, "image", self.settings.nifti_frame, exact)
         return self.displacement.warp(volume, interpolation)
 
     def map_points(self, points: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
-from tf_lungreg.images.image import Image
+from tf_lungreg.images.image import AnyImage, Image, as_image
 from tf_lungreg.images.sampling import Sampler, over_slabs, sample_linear, world_points
 from tf_lungreg.transforms.inversion import inverse_displacement
 from tf_lungreg.transforms.transform_files import (
@@ -109,7 +109,7 @@ class Transform:
 
     def warp(
         self,
-        image: Image,
+        image: AnyImage,
         interpolation: str = "linear",
         reference: Frame | None = None,
         outside: float | None = None,
@@ -117,7 +117,8 @@ class Transform:
         """An image of the moving space, sampled once from its own voxels: ``image(T(p))``.
 
         Args:
-            image: an image, mask or label map, on any grid.
+            image: an image, mask or label map, on any grid; given in the same ways as to
+                :func:`tf_lungreg.register`.
             interpolation: ``"linear"``, ``"nearest"`` for labels, or ``"cubic"``.
             reference: the grid of the result; by default the field's.
             outside: the value of points outside the image; by default 0, no label, with
@@ -129,11 +130,14 @@ class Transform:
             ``outside`` needs it, and become float32 otherwise.
 
         Raises:
-            InputError: an unknown interpolation, or ``outside`` is no finite number; of integers
-                with ``"nearest"``, none that a type can hold together with them.
+            MissingFileError, InputError: the image cannot be used, an unknown interpolation, or
+                ``outside`` is no finite number; of integers with ``"nearest"``, none that a type
+                can hold together with them.
         """
         if outside is not None and not np.isfinite(outside):
             raise InputError(f"outside: a finite number is needed, not {outside}.")
+        if not isinstance(image, Image):
+            image = as_image(image, "image", exact=interpolation == "nearest")
         frame = self.frame if reference is None else reference
         mask = image.data.dtype == bool
         if mask:
