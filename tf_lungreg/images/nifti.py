@@ -157,6 +157,17 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
     if header["sform_code"] <= 0 or header["qform_code"] <= 0:
         return scale @ image.affine
     forms = {"sform": scale @ header.get_sform(), "qform": scale @ _qform(header)}
+    if not _is_place(forms["qform"]):
+        frame = "sform"
+    other = "sform" if frame == "qform" else "qform"
+    if not _is_place(forms[other]):
+        warnings.warn(
+            f"{name}: the header's {other} is invalid and counts as absent; the {frame} is used.",
+            stacklevel=5,
+        )
+        return forms[frame]
+    if not _is_place(forms[frame]):  # refused by its reader
+        return forms[frame]
     places = [Frame(image.shape[:3], form) for form in forms.values()]
     distance = np.linalg.norm(places[0].corners - places[1].corners, axis=1).max()
     if not distance <= _FRAME_TOLERANCE * places[0].spacing.min():
@@ -167,6 +178,11 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
             stacklevel=5,
         )
     return forms[frame]
+
+
+def _is_place(form: np.ndarray) -> bool:
+    """Whether a matrix is finite and has an inverse."""
+    return bool(np.isfinite(form).all() and np.linalg.det(form[:3, :3]))
 
 
 def _qform(header: nib.Nifti1Header) -> np.ndarray:
