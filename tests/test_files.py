@@ -17,6 +17,7 @@ from tf_lungreg.files import (
     check_new_folder,
     checksum,
     locked,
+    read_json,
     replacing,
     replacing_folder,
     sharing,
@@ -205,6 +206,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.endswith(f"{tmp_path / 'file'}: cannot be written (File too large).")
     assert names_in(tmp_path) == []
+
+
+def test_json_that_is_nested_too_deeply_is_no_json(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(tmp_path / "a.json")
 
 
 def test_what_changes_with_a_file(tmp_path):

@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 
@@ -202,6 +203,28 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON in UTF-8, or nested too deeply.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """What a text of JSON holds.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

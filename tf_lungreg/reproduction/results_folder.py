@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_lungreg.cohorts.cohort import Cohort
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, checksum, record_changes, write_json
+from tf_lungreg.files import check_folder, checksum, read_json, record_changes, write_json
 from tf_lungreg.reproduction.pair_measures import has_truth
 
 SETTINGS, PAIRS = "settings.json", "pairs"
@@ -96,7 +96,7 @@ def _merged(out: Path, wanted: dict) -> dict[str, dict]:
 def _read_settings(out: Path) -> tuple[dict, dict[str, dict]]:
     """What a folder's evaluation was begun with, and its methods."""
     try:
-        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(out / SETTINGS)
         return settings, dict(settings.pop("methods"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(

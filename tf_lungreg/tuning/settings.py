@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, write_json
+from tf_lungreg.files import check_folder, read_json, write_json
 from tf_lungreg.setting import check_settings, setting
 from tf_lungreg.training import TrainingSettings
 
@@ -123,7 +123,7 @@ def await_search(out: Path, config: TuningSettings, seconds: float = 600) -> Non
 
 def _read_settings(out: Path) -> dict:
     try:
-        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(out / SETTINGS)
         settings["training"]["cohort"], settings["tuner"]
         return settings
     except (OSError, ValueError, KeyError, TypeError):
