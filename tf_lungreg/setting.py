@@ -245,6 +245,28 @@ def check_settings(record: Any) -> None:
         each.check(getattr(record, name))
 
 
+def replace_settings(record: Any, function: str, changes: Mapping[str, Any]) -> Any:
+    """The record with other values of some settings.
+
+    Args:
+        record: of settings.
+        function: that takes them as keyword arguments, for the message.
+        changes: name → value.
+
+    Raises:
+        TypeError: a name is no setting's; as Python's own, with the names that are.
+        InputError: a value that cannot be used.
+    """
+    known = [field.name for field in dataclasses.fields(record)]
+    unknown = [name for name in changes if name not in known]
+    if unknown:
+        raise TypeError(
+            f"{function}() got an unexpected keyword argument {unknown[0]!r}; its settings are "
+            f"{', '.join(known)}"
+        )
+    return dataclasses.replace(record, **changes)
+
+
 def _attributes(record: type) -> dict[str, str]:
     """The entries of the sections ``Attributes`` of a class and those it is derived from."""
     texts = {}

@@ -188,6 +188,12 @@ def test_the_place_by_the_qform_in_memory(pair, tools):
     np.testing.assert_array_equal(again.data, result.warped.data)
 
 
+def test_a_name_that_is_no_settings(pair):
+    names = "its settings are window, init, refine, .*memory"
+    with pytest.raises(TypeError, match=rf"^register\(\) got .* argument 'refined'; {names}"):
+        lr.register(pair.fixed, pair.moving, refined=3)
+
+
 def test_a_transform_after_another(rng, tools):
     frame = tools.make_frame((9, 8, 7), "LPS")
     fields = [tools.smooth_noise(rng, (9, 8, 7, 3), (2, 2, 2, 0)).astype(np.float32) for _ in "ab"]
