@@ -375,6 +375,37 @@ def test_two_series_are_named(tmp_path, stored):
     refused(folder, "2 DICOM series", "'Thorax 1', 7 files", "'Thorax 22', 3 files", "22-00")
 
 
+def test_a_disc_is_looked_into(tmp_path, stored):
+    """DICOMDIR, and patient, study and series as folders in folders."""
+    disc = tmp_path / "disc"
+    for series in ("SE0", "SE1"):
+        place = disc / "PT0" / "ST0" / series
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_series(place, stored, positions())
+    listing = dataset(CT, stored[0], disc / "DICOMDIR")
+    for name in ("Rows", "Columns", "PixelData"):
+        del listing[name]
+    directory = "1.2.840.10008.1.3.10"
+    listing.SOPClassUID = listing.file_meta.MediaStorageSOPClassUID = directory
+    listing.DirectoryRecordSequence = [Dataset()]
+    listing.save_as(disc / "DICOMDIR")
+    found = "subfolders PT0/ST0/SE0, PT0/ST0/SE1"
+    refused(disc, "0 DICOM series", found)
+    refused(disc / "PT0", "0 DICOM series", "subfolders ST0/SE0, ST0/SE1")
+    refused(disc / "DICOMDIR", "a DICOMDIR", found, "the folder of one series")
+
+
+def test_a_study_is_looked_into_to_a_depth(tmp_path, stored, monkeypatch):
+    for name, folders in (("six", "abcdef"), ("seven", "abcdefg")):
+        series = tmp_path.joinpath(name, *folders)
+        series.mkdir(parents=True)
+        save_series(series, stored, positions())
+    refused(tmp_path / "six", "in its subfolders a/b/c/d/e/f)")
+    refused(tmp_path / "seven", "in its subfolders neither")
+    monkeypatch.setattr("tf_lungreg.images.dicom._LOOKED_AT", 3)
+    refused(tmp_path / "six", "in its subfolders neither")
+
+
 def test_a_study_is_looked_into_one_level_down(tmp_path, stored):
     study = tmp_path / "study"
     study.mkdir()

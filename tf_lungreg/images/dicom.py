@@ -7,7 +7,9 @@ the rescaling of a multi-frame file from its first frame, and an even, upright s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import os
 import struct
 import tempfile
 import warnings
@@ -39,6 +41,9 @@ _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.1000
 _FIRST_TAGS = {bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 16)}  # without preamble
 _INVERTED = "MONOCHROME1"  # shown with dark and bright exchanged; the values are as stored
 _MAPPING = "RealWorldValueMappingSequence"
+_SHOWN = 5  # folders that a message names
+_DEPTH = 6  # of folders in folders; a disc has patient, study and series
+_LOOKED_AT = 20_000  # files and folders, when series are searched for
 _MULTI_FRAME_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
 
 # What describes the pixels alone: how they are stored, not what they mean or where they lie.
@@ -141,7 +146,13 @@ def open_dicom(path: Path) -> Source:
 def _one_series(path: Path) -> list[tuple[Path, Dataset]]:
     """The files, with their headers, of the one series in a folder."""
     if not path.is_dir():
-        return [(path, _read_header(path))]
+        header = _read_header(path)
+        if "DirectoryRecordSequence" in header:
+            raise InputError(
+                f"{path}: a DICOMDIR, which lists files and holds no image "
+                f"({_look_below(path.parent)}); the folder of one series is needed."
+            )
+        return [(path, header)]
     series = _find_series(path)
     if len(series) == 1:
         return next(iter(series.values()))
@@ -191,16 +202,36 @@ def _describe_series(files: list[tuple[Path, Dataset]]) -> str:
 
 
 def _look_below(folder: Path) -> str:
-    """Names the folders one level down that hold DICOM files: a study was given."""
-    below = [
-        each.name
-        for each in sorted(folder.iterdir())
-        if each.is_dir() and any(map(is_dicom, sorted(each.iterdir())))
-    ]
+    """Names the folders further down that hold DICOM files: a study or a disc was given."""
+    below = list(itertools.islice(_folders_with_dicom(folder), _SHOWN + 1))
     if not below:
         return "no DICOM images, in its subfolders neither"
-    more = ", ..." if len(below) > 5 else ""
-    return f"but DICOM files in its subfolders {', '.join(below[:5])}{more}"
+    names = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in below[:_SHOWN]]
+    more = ", ..." if len(below) > _SHOWN else ""
+    return f"but DICOM files in its subfolders {', '.join(names)}{more}"
+
+
+def _folders_with_dicom(folder: Path) -> Iterator[str]:
+    """The subfolders, as paths from the folder, that hold DICOM files other than a DICOMDIR."""
+    left = _LOOKED_AT
+    for place, folders, names in os.walk(folder):
+        inside = os.path.relpath(place, folder)
+        folders[:] = sorted(folders) if inside.count(os.sep) < _DEPTH - 1 else []
+        if inside == os.curdir:
+            continue
+        files = [Path(place, name) for name in sorted(names)[:left] if name.upper() != "DICOMDIR"]
+        if any(map(_starts_as_dicom, files)):
+            yield inside
+        left -= len(files) + 1
+        if left <= 0:
+            return
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except OSError:  # may not be read
+        return False
 
 
 def _read_header(path: Path) -> Dataset:
