@@ -82,6 +82,29 @@ def check_new_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     _check_not_taken(path, overwrite)
 
 
+def check_no_input(out: str | os.PathLike[str], *inputs: object) -> None:
+    """Refuses to write over what a command reads, or to replace a folder that holds it.
+
+    Args:
+        out: a file or folder that is written, and may exist.
+        inputs: what is read; only names of files and folders that exist count.
+
+    Raises:
+        InputError: an input is ``out`` itself, by whatever name, or lies in it.
+    """
+    if not os.path.exists(out):
+        return
+    folder = os.path.join(os.path.realpath(out), "")
+    for each in inputs:
+        if not isinstance(each, (str, os.PathLike)) or not os.path.exists(each):
+            continue
+        if os.path.samefile(out, each) or os.path.realpath(each).startswith(folder):
+            raise InputError(
+                f"{os.fspath(out)}: would replace {os.fspath(each)}, which this command reads; "
+                "choose another name for the result."
+            )
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], overwrite: bool = True) -> Generator[Path]:
     """Gives a temporary name beside ``path``, which takes its name when the block ends well.

@@ -251,6 +251,14 @@ def test_files_of_a_result(tools, pair, tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
 
 
+def test_results_do_not_replace_what_was_registered(tools, pair, tmp_path):
+    first = register(pair.fixed, pair.moving, tools.known_model())
+    out = save_result(first, tmp_path / "out")
+    second = register(pair.fixed, out / "warped.nii.gz", tools.known_model())
+    refused(lambda: save_result(second, out, overwrite=True), "would replace", "warped.nii.gz")
+    save_result(first, out, overwrite=True)
+
+
 @pytest.mark.parametrize(
     "text",
     [

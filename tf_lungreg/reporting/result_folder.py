@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tf_lungreg.files import replacing_folder
+from tf_lungreg.files import check_no_input, replacing_folder
 from tf_lungreg.parallel import at_once
 from tf_lungreg.registration.metrics_file import METRICS, write_metrics
 from tf_lungreg.registration.result import RegistrationResult
@@ -49,8 +49,9 @@ def save_result(
         The folder.
 
     Raises:
-        InputError: the folder exists, or holds other files.
+        InputError: the folder exists, or holds other files, or one that was registered.
     """
+    check_no_input(folder, *(each["path"] for each in result.provenance.inputs.values()))
     with replacing_folder(folder, overwrite, FILES) as out:
         deformation = result.parts.deformation_over(result.displacement.frame)
         at_once(

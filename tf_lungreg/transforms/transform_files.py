@@ -56,6 +56,12 @@ def write_displacement(
         write_nifti(temporary, image)
 
 
+def displacement_file(path: str | os.PathLike) -> Path:
+    """The file with the displacements: the path itself, or in a folder of results."""
+    path = Path(path)
+    return path / DISPLACEMENT if path.is_dir() else path
+
+
 def read_displacement(
     path: str | os.PathLike, nifti_frame: str = "sform"
 ) -> tuple[np.ndarray, Frame]:
@@ -74,9 +80,7 @@ def read_displacement(
         MissingFileError: there is no such file.
         InputError: it is no displacement field of intent 1007, or damaged.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / DISPLACEMENT
+    path = displacement_file(path)
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; a displacement field is needed.")
     try:
