@@ -208,6 +208,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     assert names_in(tmp_path) == []
 
 
+def test_a_full_disk_names_the_folder_of_the_results(tmp_path):
+    with pytest.raises(InputError, match=rf"^{tmp_path}/out: cannot be written \(No space") as told:
+        with replacing_folder(tmp_path / "out", False, ()) as folder:
+            with replacing(folder / "a.txt"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "a"))
+    assert ".partial" not in str(told.value) and os.listdir(tmp_path) == []
+
+
 def test_json_that_is_nested_too_deeply_is_no_json(tmp_path):
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):

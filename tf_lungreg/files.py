@@ -33,6 +33,23 @@ class FolderInUseError(InputError):
     """Another process is writing to the folder."""
 
 
+class _NotWritten(InputError):
+    """The file system refused to write there.
+
+    Attributes:
+        path: of the file or folder.
+        reason: what the system said.
+    """
+
+    path = reason = ""
+
+
+def _not_written(path: str | os.PathLike[str], reason: str) -> _NotWritten:
+    error = _NotWritten(f"{os.fspath(path)}: cannot be written ({reason}).")
+    error.path, error.reason = os.fspath(path), reason
+    return error
+
+
 def check_name(path: str | os.PathLike[str]) -> None:
     """Refuses a path that readers and writers cannot carry.
 
@@ -213,6 +230,10 @@ def new_folder(
             yield temporary
             check()
             _move_folder(temporary, path, names)
+        except _NotWritten as error:  # of a file in the folder, by a name that nobody knows
+            if temporary in Path(error.path).parents:
+                raise _not_written(path, error.reason) from error
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -373,7 +394,7 @@ def one_line(path: str | os.PathLike[str]) -> Generator[None]:
     except USER_ERRORS:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise _not_written(path, error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager
