@@ -216,6 +216,18 @@ def test_a_full_disk_names_the_folder_of_the_results(tmp_path):
     assert ".partial" not in str(told.value) and os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["link", "link/out", "link/sub/out"])
+@pytest.mark.parametrize("check", [check_new_file, check_new_folder, replacing, replacing_folder])
+def test_no_folders_are_made_behind_a_link_that_leads_nowhere(tmp_path, name, check):
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "there")
+    words = {check_new_file: (False,), replacing: (False,)}.get(check, (False, ()))
+    with pytest.raises(InputError, match=r"link: a link to .*gone/there, which does not exist"):
+        made = check(tmp_path / name, *words)
+        with made:
+            pass
+    assert os.listdir(tmp_path) == ["link"]
+
+
 def test_json_that_is_nested_too_deeply_is_no_json(tmp_path):
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):

@@ -95,6 +95,7 @@ def check_new_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     """
     path = Path(path)
     check_name(path)
+    _check_links(path)
     check_folder(path.parent)
     _check_not_taken(path, overwrite)
 
@@ -135,6 +136,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = True) -> Generator
     path = Path(path)
     check_name(path)
     with one_line(path):
+        _check_links(path)
         name, path = path.name, Path(os.path.realpath(path)) if path.is_symlink() else path
         _check_not_taken(path, overwrite)
         _make_parent(path)
@@ -221,6 +223,7 @@ def new_folder(
         InputError: the folder cannot be written.
     """
     check()
+    _check_links(Path(path))
     path = Path(path).resolve()
     check_name(path)
     with one_line(path):
@@ -352,6 +355,7 @@ def check_folder(path: str | os.PathLike[str], needed: int = 1) -> None:
     path = Path(path)
     check_name(path)
     with one_line(path):
+        _check_links(path)
         place = next(name for name in (path, *path.parents) if _exists(name))
         if not place.is_dir():
             raise InputError(f"{place}: is a file; the name of a folder is needed.")
@@ -490,6 +494,20 @@ def _lock(descriptor: int, how: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def _check_links(path: Path) -> None:
+    """Refuses links that lead nowhere: what is written there would make folders elsewhere."""
+    for name in (path, *path.parents):
+        if not name.is_symlink() or _exists(name):
+            continue
+        target = os.path.realpath(name)
+        # A link to a file, or to a folder of results, that is still to be made is in order.
+        if name != path or not os.path.isdir(os.path.dirname(target)):
+            raise InputError(
+                f"{name}: a link to {target}, which does not exist; make that folder, or choose "
+                "another name."
+            )
 
 
 def _check_not_taken(path: Path, overwrite: bool) -> None:
