@@ -2,7 +2,7 @@
 
 import sys
 
-from tf_lungreg.cli import main
+from tf_lungreg.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.exit(run(["train", *sys.argv[1:]]))

@@ -17,6 +17,7 @@ from tf_lungreg.files import (
     check_new_folder,
     checksum,
     locked,
+    read_json,
     replacing,
     replacing_folder,
     sharing,
@@ -205,6 +206,32 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.endswith(f"{tmp_path / 'file'}: cannot be written (File too large).")
     assert names_in(tmp_path) == []
+
+
+def test_a_full_disk_names_the_folder_of_the_results(tmp_path):
+    with pytest.raises(InputError, match=rf"^{tmp_path}/out: cannot be written \(No space") as told:
+        with replacing_folder(tmp_path / "out", False, ()) as folder:
+            with replacing(folder / "a.txt"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "a"))
+    assert ".partial" not in str(told.value) and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["link", "link/out", "link/sub/out"])
+@pytest.mark.parametrize("check", [check_new_file, check_new_folder, replacing, replacing_folder])
+def test_no_folders_are_made_behind_a_link_that_leads_nowhere(tmp_path, name, check):
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "there")
+    words = {check_new_file: (False,), replacing: (False,)}.get(check, (False, ()))
+    with pytest.raises(InputError, match=r"link: a link to .*gone/there, which does not exist"):
+        made = check(tmp_path / name, *words)
+        with made:
+            pass
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_json_that_is_nested_too_deeply_is_no_json(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(tmp_path / "a.json")
 
 
 def test_what_changes_with_a_file(tmp_path):

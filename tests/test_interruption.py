@@ -58,8 +58,50 @@ def test_a_signal_leaves_no_temporary_files(tmp_path, running, number):
     assert len(list(tmp_path.iterdir())) == 2
     command.send_signal(number)
     assert command.communicate(timeout=60)[1] == b"\ntf-lungreg register: interrupted\n"
-    assert command.returncode == 130
+    assert command.returncode == 128 + number
     assert list(tmp_path.iterdir()) == []
+
+
+# Says when a module is loaded that the commands need, and when the command has ended.
+LOADING = """
+import sys, time, threading
+from tf_lungreg.__main__ import run
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            print("ready", flush=True)
+            time.sleep(60)
+
+def main(arguments):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    return 0
+
+sys.meta_path.insert(0, Slow())
+if not {module!r}:
+    import tf_lungreg.cli
+    tf_lungreg.cli.main = main
+status = run(["--help"])
+print("ready", flush=True)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("module", ["tf_lungreg.cli.main", "docstring_parser", ""])
+def test_ctrl_c_before_and_after_a_command_is_quiet(running, module):
+    """While modules are loaded, and while the process waits for a thread at its end."""
+    words = [sys.executable, "-c", LOADING.format(module=module)]
+    command = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    running.append(command)
+    assert command.stdout.readline() == b"ready\n"
+    for _ in range(3):
+        command.send_signal(signal.SIGINT)
+    assert command.communicate(timeout=60) == (b"", b"") and command.returncode == 130
 
 
 def test_a_process_ends_when_its_parent_is_killed(tmp_path, running):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -32,4 +31,6 @@ def prepare_keras() -> None:
         del os.environ["TF_USE_LEGACY_KERAS"]
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if not Path(os.path.expanduser("~")).is_absolute():
+        import tempfile  # seldom needed, and what a command loads first should be quick
+
         os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir(), ".keras")))

@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 
@@ -30,6 +31,23 @@ _FIXED_IN_PLACE = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.ER
 
 class FolderInUseError(InputError):
     """Another process is writing to the folder."""
+
+
+class _NotWritten(InputError):
+    """The file system refused to write there.
+
+    Attributes:
+        path: of the file or folder.
+        reason: what the system said.
+    """
+
+    path = reason = ""
+
+
+def _not_written(path: str | os.PathLike[str], reason: str) -> _NotWritten:
+    error = _NotWritten(f"{os.fspath(path)}: cannot be written ({reason}).")
+    error.path, error.reason = os.fspath(path), reason
+    return error
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -77,8 +95,32 @@ def check_new_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     """
     path = Path(path)
     check_name(path)
+    _check_links(path)
     check_folder(path.parent)
     _check_not_taken(path, overwrite)
+
+
+def check_no_input(out: str | os.PathLike[str], *inputs: object) -> None:
+    """Refuses to write over what a command reads, or to replace a folder that holds it.
+
+    Args:
+        out: a file or folder that is written, and may exist.
+        inputs: what is read; only names of files and folders that exist count.
+
+    Raises:
+        InputError: an input is ``out`` itself, by whatever name, or lies in it.
+    """
+    if not os.path.exists(out):
+        return
+    folder = os.path.join(os.path.realpath(out), "")
+    for each in inputs:
+        if not isinstance(each, (str, os.PathLike)) or not os.path.exists(each):
+            continue
+        if os.path.samefile(out, each) or os.path.realpath(each).startswith(folder):
+            raise InputError(
+                f"{os.fspath(out)}: would replace {os.fspath(each)}, which this command reads; "
+                "choose another name for the result."
+            )
 
 
 @contextlib.contextmanager
@@ -94,6 +136,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = True) -> Generator
     path = Path(path)
     check_name(path)
     with one_line(path):
+        _check_links(path)
         name, path = path.name, Path(os.path.realpath(path)) if path.is_symlink() else path
         _check_not_taken(path, overwrite)
         _make_parent(path)
@@ -180,6 +223,7 @@ def new_folder(
         InputError: the folder cannot be written.
     """
     check()
+    _check_links(Path(path))
     path = Path(path).resolve()
     check_name(path)
     with one_line(path):
@@ -189,6 +233,10 @@ def new_folder(
             yield temporary
             check()
             _move_folder(temporary, path, names)
+        except _NotWritten as error:  # of a file in the folder, by a name that nobody knows
+            if temporary in Path(error.path).parents:
+                raise _not_written(path, error.reason) from error
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -202,6 +250,28 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON in UTF-8, or nested too deeply.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """What a text of JSON holds.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -285,6 +355,7 @@ def check_folder(path: str | os.PathLike[str], needed: int = 1) -> None:
     path = Path(path)
     check_name(path)
     with one_line(path):
+        _check_links(path)
         place = next(name for name in (path, *path.parents) if _exists(name))
         if not place.is_dir():
             raise InputError(f"{place}: is a file; the name of a folder is needed.")
@@ -327,7 +398,7 @@ def one_line(path: str | os.PathLike[str]) -> Generator[None]:
     except USER_ERRORS:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise _not_written(path, error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager
@@ -423,6 +494,20 @@ def _lock(descriptor: int, how: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def _check_links(path: Path) -> None:
+    """Refuses links that lead nowhere: what is written there would make folders elsewhere."""
+    for name in (path, *path.parents):
+        if not name.is_symlink() or _exists(name):
+            continue
+        target = os.path.realpath(name)
+        # A link to a file, or to a folder of results, that is still to be made is in order.
+        if name != path or not os.path.isdir(os.path.dirname(target)):
+            raise InputError(
+                f"{name}: a link to {target}, which does not exist; make that folder, or choose "
+                "another name."
+            )
 
 
 def _check_not_taken(path: Path, overwrite: bool) -> None:

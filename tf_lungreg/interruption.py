@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does, and processes end with their parent."""
+"""Signals end a command and leave nothing half done, and processes end with their parent."""
 
 from __future__ import annotations
 
@@ -14,28 +14,47 @@ from multiprocessing.process import BaseProcess
 
 _PATIENCE = 10  # seconds in which a process that was told to end may clean up
 
-# What a batch system or a container sends, and what a terminal sends that closes.
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Ctrl-C; what a batch system or a container sends; and what a terminal sends that closes.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to end.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__()
+        self.number = number
+
+
+def exit_status(interrupt: KeyboardInterrupt) -> int:
+    """The exit status of a command that a signal ended: 128 and the signal's number."""
+    return 128 + getattr(interrupt, "number", signal.SIGINT)
 
 
 @contextlib.contextmanager
 def signals_interrupt() -> Generator[None]:
-    """Raises KeyboardInterrupt on SIGTERM and SIGHUP, so that temporary files are removed.
+    """Raises Interrupted on SIGINT, SIGTERM and SIGHUP, so that temporary files are removed.
 
     A signal that is ignored or handled already keeps its meaning. Only the main thread can
     listen; in another one nothing changes.
     """
     main = threading.current_thread() is threading.main_thread()
-    plain = [s for s in _SIGNALS if main and signal.getsignal(s) == signal.SIG_DFL]
+    before = {s: signal.getsignal(s) for s in _SIGNALS if main}
+    plain = [s for s in before if before[s] in (signal.SIG_DFL, signal.default_int_handler)]
     last = -math.inf
 
-    def interrupt(*_: object) -> None:
+    def interrupt(number: int, _: object) -> None:
         # A second signal shortly after would interrupt the cleaning up. A later one counts: Python
         # drops an exception that is raised in a finalizer, and the first may have been lost so.
         nonlocal last
         before, last = last, time.monotonic()
         if last - before > _PATIENCE:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
 
     for number in plain:
         signal.signal(number, interrupt)
@@ -43,7 +62,7 @@ def signals_interrupt() -> Generator[None]:
         yield
     finally:
         for number in plain:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 def end_with_parent() -> None:

@@ -27,13 +27,18 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from docstring_parser import parse
 
 from tf_lungreg.errors import InputError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 REQUIRED = dataclasses.MISSING
+
+Record = TypeVar("Record", bound="DataclassInstance")  # a dataclass of settings
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,28 @@ def check_settings(record: Any) -> None:
     """
     for name, each in settings_in(type(record)).items():
         each.check(getattr(record, name))
+
+
+def replace_settings(record: Record, function: str, changes: Mapping[str, Any]) -> Record:
+    """The record with other values of some settings.
+
+    Args:
+        record: of settings.
+        function: that takes them as keyword arguments, for the message.
+        changes: name → value.
+
+    Raises:
+        TypeError: a name is no setting's; as Python's own, with the names that are.
+        InputError: a value that cannot be used.
+    """
+    known = [field.name for field in dataclasses.fields(record)]
+    unknown = [name for name in changes if name not in known]
+    if unknown:
+        raise TypeError(
+            f"{function}() got an unexpected keyword argument {unknown[0]!r}; its settings are "
+            f"{', '.join(known)}"
+        )
+    return dataclasses.replace(record, **changes)
 
 
 def _attributes(record: type) -> dict[str, str]:

@@ -90,6 +90,31 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys, words, messa
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--transform d.nii.gz --image image.nii --out image.nii",
+        "--transform d.nii.gz --image image.nii --out sub/../image.nii",
+        "--transform d.nii.gz --image image.nii --out link.nii",
+        "--transform d.nii.gz --image image.nii --out hard.nii",
+        "--transform d.nii.gz --image image.nii --out d.nii.gz",
+        "--transform d.nii.gz --image image.nii --reference hard.nii --out image.nii",
+        "--transform sub --image image.nii --out sub/displacement.nii.gz",
+        "--transform d.nii.gz --points p.csv --out p.csv",
+    ],
+)
+def test_an_input_is_never_overwritten(tmp_path, capsys, words):
+    (tmp_path / "sub").mkdir()
+    os.link("d.nii.gz", "sub/displacement.nii.gz")
+    os.symlink("image.nii", "link.nii")
+    os.link("image.nii", "hard.nii")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    assert main(["apply", *words.split(), "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "would replace" in error and error.count("\n") == 1
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
 @pytest.mark.parametrize("flags", [[], ["--inverse"]])
 def test_points_outside_the_grid_are_told_in_one_line(tmp_path, capsys, flags):
     table = "name,x,y,z\na,4,6,8\nb,4,6,900\n"

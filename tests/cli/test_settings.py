@@ -165,6 +165,8 @@ def test_a_file_for_a_registration_and_a_search(here):
         ("just words", "lines such as 'seed: 1' are needed"),
         ("", "lines such as 'seed: 1' are needed"),
         ("a: [1", "not a YAML file"),
+        ("refine: 2026-02-31", "not a YAML file"),
+        pytest.param("[" * 3000, "not a YAML file of settings; nested too deeply", id="deep"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_and_writes_nothing(here, capsys, text, message):

@@ -77,7 +77,9 @@ def test_each_export_takes_the_next_version_and_carries_card_and_weights(model, 
     assert "not a medical device" in loaded.card["intended_use"].lower()
 
 
-@pytest.mark.parametrize("card", ["[1]", '{"settings": 5}', "{", "5"])
+@pytest.mark.parametrize(
+    "card", ["[1]", '{"settings": 5}', "{", "5", pytest.param("[" * 100_000, id="deep")]
+)
 def test_a_card_that_is_none(exported, tmp_path, card):
     copy = tmp_path / "1"
     shutil.copytree(exported.version, copy)

@@ -221,6 +221,8 @@ CHANGES = [
     ({"ImageOrientationPatient": None}, "ImageOrientationPatient is missing"),
     ({"ImageOrientationPatient": [1, 0, 0, 0, 0.5, 0]}, "no unit vectors"),
     ({"PixelSpacing": None}, "PixelSpacing is missing"),
+    ({"PixelSpacing": [-1.5, 0.75]}, "PixelSpacing is [-1.5, 0.75]"),
+    ({"PixelSpacing": [1.5, 0]}, "PixelSpacing is [1.5, 0.0]"),
     ({"RescaleSlope": 0}, "the rescale slope is 0"),
     ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),
     ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "RGB"),
@@ -373,6 +375,37 @@ def test_two_series_are_named(tmp_path, stored):
     refused(folder, "2 DICOM series", "'Thorax 1', 7 files", "'Thorax 22', 3 files", "22-00")
 
 
+def test_a_disc_is_looked_into(tmp_path, stored):
+    """DICOMDIR, and patient, study and series as folders in folders."""
+    disc = tmp_path / "disc"
+    for series in ("SE0", "SE1"):
+        place = disc / "PT0" / "ST0" / series
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_series(place, stored, positions())
+    listing = dataset(CT, stored[0], disc / "DICOMDIR")
+    for name in ("Rows", "Columns", "PixelData"):
+        del listing[name]
+    directory = "1.2.840.10008.1.3.10"
+    listing.SOPClassUID = listing.file_meta.MediaStorageSOPClassUID = directory
+    listing.DirectoryRecordSequence = [Dataset()]
+    listing.save_as(disc / "DICOMDIR")
+    found = "subfolders PT0/ST0/SE0, PT0/ST0/SE1"
+    refused(disc, "0 DICOM series", found)
+    refused(disc / "PT0", "0 DICOM series", "subfolders ST0/SE0, ST0/SE1")
+    refused(disc / "DICOMDIR", "a DICOMDIR", found, "the folder of one series")
+
+
+def test_a_study_is_looked_into_to_a_depth(tmp_path, stored, monkeypatch):
+    for name, folders in (("six", "abcdef"), ("seven", "abcdefg")):
+        series = tmp_path.joinpath(name, *folders)
+        series.mkdir(parents=True)
+        save_series(series, stored, positions())
+    refused(tmp_path / "six", "in its subfolders a/b/c/d/e/f)")
+    refused(tmp_path / "seven", "in its subfolders neither")
+    monkeypatch.setattr("tf_lungreg.images.dicom._LOOKED_AT", 3)
+    refused(tmp_path / "six", "in its subfolders neither")
+
+
 def test_a_study_is_looked_into_one_level_down(tmp_path, stored):
     study = tmp_path / "study"
     study.mkdir()
@@ -415,3 +448,45 @@ def test_one_rescaling_for_all_frames_at_the_top(tmp_path, stored):
     rescale(3, -1024, file)
     file.save_as(path)
     check_volume(path, 3.0 * stored - 1024, positions())
+
+
+def mapping(slope=None, intercept=-1000.0):
+    """A real world value mapping, by a table if there is no slope."""
+    out = Dataset()
+    out.RealWorldValueFirstValueMapped, out.RealWorldValueLastValueMapped = 0, 65535
+    if slope is None:
+        out.RealWorldValueLUTData = [0.0] * 4
+    else:
+        out.RealWorldValueSlope, out.RealWorldValueIntercept = slope, intercept
+    return out
+
+
+def save_mapped(kind, folder, stored, mappings, **rescaling):
+    """A file or series with these mappings, and no Modality LUT unless one is given."""
+    if kind == "series":
+        path = save_series(folder, stored, positions(), **rescaling)
+        for file in path.iterdir():
+            change(file, RealWorldValueMappingSequence=mappings)
+        return path
+    path = save_multi_frame(folder / "a.dcm", stored, positions(), **rescaling)
+    file = pydicom.dcmread(path)
+    if not rescaling:
+        del file.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    groups = file if kind == "multi-frame, at the top" else file.SharedFunctionalGroupsSequence[0]
+    groups.RealWorldValueMappingSequence = mappings
+    file.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["series", "multi-frame", "multi-frame, at the top"])
+def test_a_real_world_value_mapping_alone(tmp_path, stored, kind, recwarn):
+    path = save_mapped(kind, tmp_path / "linear", stored, [mapping(2.0)])
+    check_volume(path, 2.0 * stored - 1000, positions())
+    rescaling = {"slopes": [3.0] * COUNT, "intercepts": [-1024.0] * COUNT}
+    path = save_mapped(kind, tmp_path / "both", stored, [mapping(2.0)], **rescaling)
+    check_volume(path, 3.0 * stored - 1024, positions())
+    assert not [w for w in recwarn if "mapping" in str(w.message)]
+    for name, mappings in (("two", [mapping(2.0), mapping(0.1)]), ("table", [mapping()])):
+        path = save_mapped(kind, tmp_path / name, stored, mappings)
+        with pytest.warns(UserWarning, match="several real world value mappings .* stored values"):
+            check_volume(path, stored, positions())

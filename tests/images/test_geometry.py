@@ -149,6 +149,9 @@ def test_check_affine_accepts_rotations_and_reflections():
         (lambda a: a.__imul__(500), "mm large"),
         (lambda a: a.__setitem__((slice(3), 2), a[:3, 1]), "sheared"),
         (lambda a: a[:3, 2].__iadd__(0.01 * a[:3, 1]), "sheared"),
+        (lambda a: a.__setitem__((3, 0), 1), "last row"),
+        (lambda a: a.__setitem__(slice(None), a.T.copy()), "last row"),
+        (lambda a: a.__setitem__((3, 3), 2), "last row"),
     ],
 )
 def test_check_affine_refuses(change, word):
@@ -156,6 +159,26 @@ def test_check_affine_refuses(change, word):
     change(affine)
     with pytest.raises(InputError, match=rf"^scan\.nii: .*{word}"):
         check_affine(affine, "scan.nii")
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        np.eye(3),
+        np.eye(4)[:3],
+        None,
+        [[1, 0], [0]],
+        np.eye(4).astype(complex),
+        np.eye(4).astype(str),
+    ],
+)
+def test_check_affine_wants_a_matrix_of_numbers(affine):
+    with pytest.raises(InputError, match=r"^scan\.nii: .*a \(4, 4\) matrix of numbers"):
+        check_affine(affine, "scan.nii")
+
+
+def test_check_affine_gives_float64():
+    assert check_affine(np.eye(4, dtype=np.float32).tolist(), "a.nii").dtype == np.float64
 
 
 def test_to_axis_codes_brings_any_order_to_ours():

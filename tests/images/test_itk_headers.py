@@ -188,6 +188,7 @@ def test_errors_do_not_quote_the_header(save, name, old, new, capfd):
         ("a.nrrd", "space: .*", "space dimension: 3", "no anatomical space"),
         ("a.nrrd", "space: .*", "space: scanner-xyz", "no anatomical space"),
         ("a.nhdr", "space origin: .*", "content: a", "no space origin"),
+        ("a.nhdr", "space origin: .*", "space origin: none", "no space origin"),
     ],
 )
 def test_a_header_without_a_place_is_told(save, name, old, new, word):
@@ -207,6 +208,13 @@ def test_spacings_alone_are_no_place(save):
     [
         ("a.mha", "ElementSpacing = .*", "Comment = a"),
         ("a.nrrd", "space(.|\n)*\nkinds: .*", "content: a"),
+        ("a.nrrd", r"(space directions: .*) \(.*\)", r"\1 none"),
+        ("a.nhdr", r"space directions: \(.*?\)", "space directions: none"),
+        ("a.nhdr", r"(space directions: .*) \(.*\)", r"\1 (nan,nan,nan)"),
+        ("a.nhdr", r"(space directions: .*) \(.*\)", r"\1"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1 nan"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1 -2"),
+        ("a.nhdr", "space(.|\n)*\nkinds: .*", "spacings: 1 1"),
     ],
 )
 def test_a_header_without_voxel_sizes_is_refused(save, name, old, new):
@@ -225,6 +233,57 @@ def test_a_header_without_voxel_sizes_is_refused(save, name, old, new):
 def test_other_units_are_refused(save, name, old, new):
     """ITK takes the numbers for mm."""
     refused(save(name, (old, new)), "not in mm")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(("slope", "offset"), [(2.5, -1024), (None, -100), (-1, None)])
+def test_the_intensities_of_a_metaimage(save, data, slope, offset, exact):
+    """MetaIO defines them; ITK ignores them."""
+    named = {"Slope": slope, "Offset": offset}
+    lines = "".join(
+        f"ElementToIntensityFunction{name} = {value}\n"
+        for name, value in named.items()
+        if value is not None
+    )
+    path = save("a.mha", ("ElementDataFile", f"{lines}ElementDataFile"))
+    expected = data * (1 if slope is None else slope) + (offset or 0)
+    np.testing.assert_allclose(Image.read(path, exact=exact).data, expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "numbers"),
+    [
+        ("ElementSpacing", "1 1"),
+        ("ElementSpacing", "1 1 -2"),
+        ("ElementSpacing", "1 1 nan"),
+        ("ElementSpacing", "1,0 1,0 2,0"),
+        ("DimSize", "4 5"),
+        ("DimSize", "4 5 x"),
+        ("Offset", "10"),
+        ("Offset", "10 a 30"),
+        ("TransformMatrix", "1 0 0 0"),
+        ("NDims", "three"),
+        ("ElementToIntensityFunctionSlope", "0"),
+        ("ElementToIntensityFunctionOffset", "nan"),
+    ],
+)
+def test_fields_with_other_numbers_are_refused(save, field, numbers, capfd):
+    old = f"{field} = .*\n" if "Function" not in field else "ElementDataFile"
+    new = f"{field} = {numbers}\n" + ("ElementDataFile" if "Function" in field else "")
+    refused(save("a.mhd", (old, new)), field)
+    assert capfd.readouterr() == ("", "")  # MetaIO prints what it does not understand
+
+
+def test_an_axis_of_values_has_no_direction(save, data):
+    """One value a voxel, as some programs write: an axis of length 1 in front of the others."""
+    path = save(
+        "a.nhdr",
+        ("dimension: 3", "dimension: 4"),
+        ("sizes: ", "sizes: 1 "),
+        ("space directions: ", "space directions: none "),
+        ("kinds: ", "kinds: scalar "),
+    )
+    np.testing.assert_array_equal(Image.read(path).data, data)
 
 
 def test_mm_are_accepted(save):

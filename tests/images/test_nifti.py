@@ -58,7 +58,7 @@ def no_warnings():
 
 @pytest.mark.parametrize("load", [Image.read, read_mask])
 def test_two_places_are_told_and_chosen_between(tmp_path, load):
-    path = save(tmp_path / "a.nii", AFFINE, OTHER)
+    path = save(tmp_path / "a.nii", AFFINE, OTHER, dtype=np.uint8)
 
     def frame(**choice):
         with pytest.warns(UserWarning, match=r"a\.nii: .*sform and qform differ, by 36 mm") as told:
@@ -110,15 +110,28 @@ def test_another_choice(tmp_path):
         Image.read(save(tmp_path / "a.nii"), AXIS_CODES, nifti_frame="itk").data
 
 
-def test_a_damaged_qform(tmp_path):
-    """It is told; as the one that counts it is refused."""
+@pytest.mark.parametrize("choice", ["sform", "qform"])
+@pytest.mark.parametrize("value", [7, np.nan])  # longer than a unit vector; none at all
+def test_a_damaged_qform_counts_as_absent(tmp_path, choice, value):
     raw = bytearray(save(tmp_path / "a.nii").read_bytes())
-    raw[256:268] = np.full(3, 7, "<f4").tobytes()  # quatern_b, c, d: longer than a unit vector
+    raw[256:268] = np.full(3, value, "<f4").tobytes()  # quatern_b, c, d
     (tmp_path / "b.nii").write_bytes(raw)
-    with pytest.warns(UserWarning, match="sform and qform differ"):
-        Image.read(tmp_path / "b.nii", AXIS_CODES).data
-    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"b\.nii"):
-        Image.read(tmp_path / "b.nii", AXIS_CODES, nifti_frame="qform").data
+    with pytest.warns(UserWarning, match=r"b\.nii: the header's qform is invalid .*sform is used"):
+        frame = Image.read(tmp_path / "b.nii", nifti_frame=choice).frame
+    np.testing.assert_allclose(frame.affine, AFFINE)
+
+
+def test_a_damaged_sform(tmp_path):
+    """It is refused where it counts; the qform may be chosen."""
+    raw = bytearray(save(tmp_path / "a.nii").read_bytes())
+    raw[280:328] = bytes(48)  # srow_x, srow_y, srow_z
+    (tmp_path / "b.nii").write_bytes(raw)
+    with pytest.warns(UserWarning, match=r"b\.nii: the header's sform is invalid .*qform is used"):
+        frame = Image.read(tmp_path / "b.nii", nifti_frame="qform").frame
+    np.testing.assert_allclose(frame.affine, AFFINE, atol=1e-4)
+    with warnings.catch_warnings(), pytest.raises(InputError, match=r"b\.nii: .*singular"):
+        warnings.simplefilter("error")
+        Image.read(tmp_path / "b.nii")
 
 
 def test_of_a_displacement_field(tmp_path):

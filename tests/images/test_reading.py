@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
-from tf_lungreg.images.image import Image, read_mask
+from tf_lungreg.images.image import Image, as_image, read_mask
 
 
 def read_voxels(path, **settings):
@@ -285,7 +285,14 @@ def test_bad_numbers(tmp_path, name, value):
 
 def test_numbers_too_large_for_float32(tmp_path):
     path = save_nifti(tmp_path / "a.nii", voxels().astype(np.float64) * 1e300)
-    refused(lambda: Image.read(path, AXIS_CODES).data, path, "infinite")
+    refused(lambda: Image.read(path, AXIS_CODES).data, path, "exceeds float32")
+    image = Image.read(path, exact=True)  # labels are not computed with
+    assert np.isfinite(image.data).all()
+    refused(lambda: as_image(image, "fixed"), path, "exceeds float32")
+    raw = bytearray(save_nifti(path).read_bytes())
+    raw[112:120] = np.float32([3e38, 0]).tobytes()  # scl_slope, scl_inter
+    (tmp_path / "b.nii").write_bytes(raw)
+    refused(lambda: Image.read(tmp_path / "b.nii").data, "b.nii", "exceeds float32")
 
 
 def test_colours_and_complex_numbers(tmp_path):
@@ -447,10 +454,36 @@ def test_absurd_itk_sizes_are_refused_before_reading(tmp_path):
 
 
 def test_masks(tmp_path):
-    data = np.random.default_rng(0).choice([0, 0.2, 0.5, 0.6, 1, 3], SHAPE).astype(np.float32)
+    data = np.random.default_rng(0).choice([0, 0.2, 0.5, 0.6, 1], SHAPE).astype(np.float32)
     mask = read_mask(save_nifti(tmp_path / "m.nii", data))
     assert mask.data.dtype == bool
     np.testing.assert_array_equal(mask.data, data > 0.5)
+
+
+@pytest.mark.parametrize("change", [-1, 0.25, 1024.5])
+def test_an_image_is_no_mask(tmp_path, change):
+    """A CT has negative values; one that was rescaled has fractions beyond 0 to 1."""
+    data = np.round(np.random.default_rng(0).uniform(2, 900, SHAPE)).astype(np.float32)
+    data[0, 0, 0] = change
+    path = save_nifti(tmp_path / "ct.nii", data)
+    refused(lambda: read_mask(path), path, "the values of a mask", "these are an image's")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_masks_of_many_labels_are_usable(tmp_path, recwarn, dtype):
+    labels = np.arange(210, dtype=dtype).reshape(SHAPE) * 60
+    mask = read_mask(save_nifti(tmp_path / "m.nii", labels))
+    np.testing.assert_array_equal(mask.data, labels > 0)
+    over = np.random.default_rng(0).uniform(-0.3, 1.3, SHAPE).astype(np.float32)
+    mask = read_mask(save_nifti(tmp_path / "cubic.nii", over))
+    np.testing.assert_array_equal(mask.data, over > 0.5)
+    assert not recwarn
+
+
+def test_a_mask_of_as_many_values_as_an_image_is_warned_of(tmp_path):
+    data = np.arange(10 * 10 * 10, dtype=np.uint16).reshape(10, 10, 10)
+    with pytest.warns(UserWarning, match=r"m\.nii: has 1000 different values .*above 0\.5"):
+        read_mask(save_nifti(tmp_path / "m.nii", data))
 
 
 def test_an_empty_mask(tmp_path):
@@ -541,18 +574,19 @@ def test_volumes_compare_by_identity():
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
-def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending):
-    """nibabel would take them to be 1 mm."""
+@pytest.mark.parametrize("size", [0, -2, np.nan])
+def test_a_header_without_voxel_sizes_is_refused(tmp_path, rng, capfd, ending, size):
+    """nibabel would take 0 to be 1 mm and drop the sign of -2, which ITK takes to be 1 mm."""
     image = nib.Nifti1Image(rng.normal(size=(4, 5, 6)).astype(np.float32), None)
     image.header["pixdim"][1:4] = 5
     nib.save(image, tmp_path / "image.nii")
     raw = bytearray((tmp_path / "image.nii").read_bytes())
-    raw[80:92] = bytes(12)  # pixdim[1:4]
+    raw[80:92] = np.full(3, size, "<f4").tobytes()  # pixdim[1:4]
     raw = gzip.compress(raw) if ending == ".nii.gz" else bytes(raw)
     (tmp_path / f"zero{ending}").write_bytes(raw)
     refused(
         lambda: Image.read(tmp_path / f"zero{ending}", AXIS_CODES).data,
         f"zero{ending}",
-        "no voxel sizes",
+        f"no voxel sizes (pixdim holds {size})",
     )
     assert capfd.readouterr().err == ""

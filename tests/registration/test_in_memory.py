@@ -78,8 +78,10 @@ def test_masks_in_memory_and_the_record(scaled_pair, tools):
         (None, "not NoneType"),
         (sitk.Image(8, 8, sitk.sitkFloat32), "fixed: a 2D image"),
         (sitk.Image([8, 8, 8], sitk.sitkVectorFloat32), "fixed: the voxels are RGB or vector"),
+        (sitk.Image([8, 8, 8], sitk.sitkLabelUInt8), "fixed: a label map .*LabelMapToLabel"),
         (nib.Nifti1Image(np.zeros((4, 5, 6, 2)), np.eye(4)), "fixed: a 4D image"),
         (nib.AnalyzeImage(np.zeros((4, 5, 6), np.int16), np.eye(4)), "fixed: an Analyze image"),
+        (nib.Nifti1Image(np.zeros((4, 5, 6)), None), "fixed: an image .* without an affine"),
         (lr.Image(np.full((4, 5, 6), np.nan), np.eye(4)), "array: 120 of 120 voxels are NaN"),
     ],
 )
@@ -96,11 +98,45 @@ def test_what_is_no_image_is_refused_in_one_line(pair, tools, bad, message):
         (np.zeros((4, 5, 6), complex), np.eye(4), "type complex128"),
         (np.zeros((4, 5, 6)), np.zeros((4, 4)), "singular"),
         (np.zeros((4, 5, 6)), np.eye(3), r"\(4, 4\)"),
+        (np.zeros((4, 5, 6)), np.diag([1, 1, 1, 2]), "last row"),
     ],
 )
 def test_an_image_that_cannot_be(data, affine, message):
     with pytest.raises(InputError, match=message):
         lr.Image(data, affine)
+
+
+def test_masked_voxels_are_refused(pair):
+    image = lr.Image.read(pair.fixed)
+    masked = np.ma.masked_greater(image.data, np.median(image.data))
+    for data in (masked, lambda: masked):
+        with pytest.raises(
+            InputError, match=r"^array: a masked array with \d+ masked voxels.*filled"
+        ):
+            lr.Image(data, image.frame).data
+    whole = lr.Image(np.ma.masked_array(image.data), image.affine).data
+    assert type(whole) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("f2", "f4"), ("g", "f8"), (">f4", "f4"), (">i2", "i2"), ("?", "?")]
+)
+def test_types_that_scipy_lacks_are_converted(pair, given, kept):
+    image = lr.Image.read(pair.moving)
+    data = np.round(image.data).astype(given)
+    for again in (lr.Image(data, image.affine), lr.Image(lambda: data, image.frame)):
+        assert again.data.dtype == np.dtype(kept) and again.data.dtype.isnative
+        np.testing.assert_array_equal(again.data, data)
+        warped = lr.Transform.translation([1, 2, 3]).warp(again, reference=image.frame)
+        assert warped.data.dtype == ("f4" if kept == "i2" else kept)
+
+
+def test_a_function_that_reads_voxels_is_checked_as_well(pair):
+    frame = lr.Image.read(pair.fixed).frame
+    with pytest.raises(InputError, match="goes with a Frame"):
+        lr.Image(lambda: np.zeros((4, 5, 6)), np.eye(4))
+    with pytest.raises(InputError, match="type complex128"):
+        lr.Image(lambda: np.zeros((4, 5, 6), complex), frame).data
 
 
 def test_an_image_goes_to_sitk_and_back(pair, rng):
@@ -114,6 +150,48 @@ def test_an_image_goes_to_sitk_and_back(pair, rng):
     )
     for of in ("GetOrigin", "GetSpacing", "GetDirection"):
         np.testing.assert_allclose(getattr(image.to_sitk(), of)(), getattr(itk, of)(), atol=1e-4)
+
+
+@pytest.mark.parametrize("label", [7, 2**40 + 3])
+def test_a_result_is_applied_to_images_in_memory(pair, tools, tmp_path, label):
+    result = lr.register(pair.fixed, pair.moving, tools.known_model(tools.SOME_AFFINE, 0.2))
+    data = np.zeros(pair.moving_frame.shape, np.int64)
+    data[3:9] = label
+    image = nib.Nifti1Image(data, pair.moving_frame.affine, dtype=np.int64)
+    nib.save(image, tmp_path / "labels.nii")
+    expected = result.apply(tmp_path / "labels.nii", interpolation="nearest").data
+    assert set(np.unique(expected)) == {0, label}
+    itk = lr.Image(data, pair.moving_frame.affine).to_sitk()
+    for given in (image, itk, lr.Image(data, pair.moving_frame.affine)):
+        for apply in (result.apply, result.displacement.warp):
+            found = apply(given, interpolation="nearest").data
+            assert found.dtype == np.int64
+            assert np.mean(found != expected) < 1e-3  # ITK keeps positions in float64
+    assert result.apply(image).data.dtype == np.float32
+    for apply in (result.apply, result.displacement.warp):
+        with pytest.raises(InputError, match="^image: .* not ndarray; .*Image.data, affine"):
+            apply(data)
+
+
+def test_the_place_by_the_qform_in_memory(pair, tools):
+    """The setting counts for images of nibabel, and for what a result is applied to."""
+    image = nib.load(pair.moving)
+    moved = nib.Nifti1Image(image.get_fdata(), image.affine)
+    shifted = image.affine.copy()
+    shifted[0, 3] += 20
+    moved.set_qform(shifted, code=1)
+    with pytest.warns(UserWarning, match="The qform is used"):
+        result = lr.register(pair.fixed, moved, tools.known_model(), nifti_frame="qform")
+    np.testing.assert_allclose(result.moving.affine, shifted, atol=1e-3)
+    with pytest.warns(UserWarning, match="The qform is used"):
+        again = result.apply(moved)
+    np.testing.assert_array_equal(again.data, result.warped.data)
+
+
+def test_a_name_that_is_no_settings(pair):
+    names = "its settings are window, init, refine, .*memory"
+    with pytest.raises(TypeError, match=rf"^register\(\) got .* argument 'refined'; {names}"):
+        lr.register(pair.fixed, pair.moving, refined=3)
 
 
 def test_a_transform_after_another(rng, tools):

@@ -15,7 +15,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images.geometry import apply_affine, ras_to_lps
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.network_frame import network_frame
-from tf_lungreg.registration.metrics_file import sections
+from tf_lungreg.registration.metrics_file import find_metrics, read_metrics, sections
 from tf_lungreg.registration.pipeline import register
 from tf_lungreg.reporting.result_folder import FILES, save_result
 from tf_lungreg.tables.table import write_table
@@ -232,7 +232,12 @@ def test_files_of_a_result(tools, pair, tmp_path):
     result = register(pair.fixed, pair.moving, tools.known_model())
     out = save_result(result, tmp_path / "new" / "out", report=True, itk_transform=True)
     assert {p.name for p in out.iterdir()} == set(FILES)
-    assert Transform.read(out / "displacement.nii.gz").frame.same_grid(pair.fixed_frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = Transform.read(out / "displacement.nii.gz")
+    assert whole.frame.same_grid(pair.fixed_frame)
+    with pytest.warns(UserWarning, match=r"deformation\.nii\.gz: only a part of the transform"):
+        Transform.read(out / "deformation.nii.gz")
     before = (out / "metrics.json").read_bytes()
     with pytest.raises(InputError, match="already exists"):
         save_result(result, out)
@@ -244,6 +249,39 @@ def test_files_of_a_result(tools, pair, tmp_path):
         save_result(result, out, overwrite=True)
     assert (out / "thesis.tex").exists()
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
+
+
+def test_results_do_not_replace_what_was_registered(tools, pair, tmp_path):
+    first = register(pair.fixed, pair.moving, tools.known_model())
+    out = save_result(first, tmp_path / "out")
+    second = register(pair.fixed, out / "warped.nii.gz", tools.known_model())
+    refused(lambda: save_result(second, out, overwrite=True), "would replace", "warped.nii.gz")
+    save_result(first, out, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        '"version"',
+        "{}",
+        pytest.param("[" * 100_000, id="deep"),
+        '{"quality": {"verdict": "ok"}, "measures": [], "settings": {}, "provenance": {}}',
+        '{"version": 2, "quality": {"verdict": "ok"}, "measures": 5, "settings": {},'
+        ' "provenance": {"model": "a", "inputs": {}}}',
+    ],
+)
+def test_metrics_that_are_none(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    refused(lambda: read_metrics(tmp_path), "metrics.json: no record of a registration")
+    assert find_metrics(tmp_path) is None
+
+
+def test_metrics_that_do_not_exist(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        refused(lambda f=folder: read_metrics(f), "metrics.json: no such", kind=MissingFileError)
+        assert find_metrics(folder) is None
 
 
 def test_nothing_is_left_of_a_result_that_cannot_be_written(tools, pair, tmp_path, monkeypatch):

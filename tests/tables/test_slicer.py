@@ -76,6 +76,7 @@ def test_json_in_its_own_system(tmp_path, system, sign, flag):
         ("a.mrk.json", "{}", "not a readable file of points"),
         ("a.mrk.json", "[1]", "not a readable file of points"),
         ("a.mrk.json", "name,x,y,z", "not a readable file of points"),
+        pytest.param("a.mrk.json", "[" * 100_000, "not a readable file of points", id="deep"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, name, text, words):

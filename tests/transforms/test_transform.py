@@ -9,9 +9,7 @@ from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.images import sampling
 from tf_lungreg.images.image import Image
 from tf_lungreg.transforms.transform import Transform
-from tf_lungreg.transforms.transform_files import (
-    write_affine,
-)
+from tf_lungreg.transforms.transform_files import write_affine, write_displacement
 
 
 @pytest.fixture
@@ -55,6 +53,37 @@ def test_a_translation(rng):
     np.testing.assert_allclose(moved, points + [1, -2, 3])
 
 
+@pytest.mark.parametrize(
+    "points, message",
+    [
+        (np.zeros((3, 5)), r"shape \(3, 5\) .* shape \(..., 3\) .* transpose the array"),
+        ([[1, 2]], r"shape \(1, 2\)"),
+        ([1, 2, 3, 4, 5, 6], r"shape \(6,\)"),
+        (5.0, r"shape \(\)"),
+        (None, "type object"),
+        ([[1, 2, 3], [4, 5]], "numbers of shape"),
+        ([["a", "b", "c"]], "numbers of shape"),
+        ([[1, 2, 3j]], "type complex128"),
+        ([[1, 2, np.nan], [1, 2, 3]], "1 of 2 hold NaN or infinity"),
+        ([np.inf, 2, 3], "1 of 1 hold NaN or infinity"),
+    ],
+)
+def test_what_is_no_points_is_refused(field, points, message):
+    for of in (field.map_points, field.displacement):
+        with pytest.raises(InputError, match=f"^points: .*{message}"):
+            of(points)
+
+
+@pytest.mark.parametrize("vector", [[1, 2], [[1, 2, 3]], [1, np.nan, 3], None])
+def test_a_translation_is_one_vector(vector):
+    with pytest.raises(InputError, match="^vector: .*"):
+        Transform.translation(vector)
+
+
+def test_no_points_are_none(field):
+    assert field.map_points(np.empty((0, 3))).shape == (0, 3)
+
+
 def test_the_saved_field_comes_back(field, tmp_path):
     field.save(tmp_path / "d.nii.gz")
     again = Transform.read(tmp_path / "d.nii.gz")
@@ -72,6 +101,18 @@ def test_what_the_file_says(field, tmp_path):
     np.testing.assert_array_equal(
         image.get_fdata()[..., 0, :], field.data * np.float32([-1, -1, 1])
     )
+
+
+def test_a_part_of_a_transform_says_so(field, tmp_path, recwarn):
+    path = tmp_path / "n.nii.gz"
+    write_displacement(path, field.data, field.frame)
+    Transform.read(path)
+    assert not recwarn
+    write_displacement(path, field.data, field.frame, part=True)
+    assert b"without affine.tfm" in nib.load(path).header["descrip"].item()
+    with pytest.warns(UserWarning, match=r"n\.nii\.gz: only a part .*displacement\.nii\.gz"):
+        again = Transform.read(path)
+    np.testing.assert_array_equal(again.data, field.data)
 
 
 def test_intent_1006_would_be_read_mirrored(tools, field, tmp_path):

@@ -20,7 +20,7 @@ from tf_lungreg.classification.patient_pages import MAP, PAGE, write_report
 from tf_lungreg.classification.patients import ILL, PREDICTIONS, both_phases
 from tf_lungreg.cohorts.cohort import load_cohort
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, check_no_results
+from tf_lungreg.files import check_folder, check_no_input, check_no_results
 from tf_lungreg.images.geometry import AXIS_CODES, Frame
 from tf_lungreg.images.image import Image, read_mask
 from tf_lungreg.images.preparation import Window
@@ -73,6 +73,7 @@ def predict(
         raise InputError("registration_model: goes with two images, not with a displacement.")
     if out is not None:
         check_no_results(out, overwrite, (MAP, PAGE))
+        check_no_input(Path(out) / MAP, displacement, fixed, moving, fixed_mask)
     classifier = load_classifier(model)
     settings = classifier.card["settings"]
     inputs = {

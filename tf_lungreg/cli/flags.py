@@ -116,8 +116,10 @@ def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
         raise MissingFileError(f"{path}: no such file; a YAML file of settings is needed.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise InputError(f"{path}: not a YAML file ({error}).") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a YAML file of settings; nested too deeply.") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: lines such as 'seed: 1' are needed.")
     values = {}

@@ -27,7 +27,7 @@ from tf_lungreg.cli import (
 from tf_lungreg.cli.notices import outliving_readers, plain_warnings, printed_messages
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.files import check_utf8
-from tf_lungreg.interruption import signals_interrupt
+from tf_lungreg.interruption import exit_status, signals_interrupt
 
 # Each has add_arguments(parser), run(options), and a docstring that is the verb's help. They
 # import what is slow to load only when they run, so that --help answers at once.
@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0, 2 for a mistake in the input, 130 when interrupted or terminated.
+        The exit status: 0, 2 for a mistake in the input, 128 and the number of the signal when
+        interrupted (130) or terminated (143).
     """
     # Otherwise Python looks through all of TensorFlow for garbage before it ends, for a second or,
     # on a busy machine, many.
@@ -98,9 +99,9 @@ def _run(options: argparse.Namespace) -> int:
     except MemoryError as error:
         print(f"tf-lungreg {options.verb}: not enough memory: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"\ntf-lungreg {options.verb}: interrupted", file=sys.stderr)
-        return 130
+        return exit_status(interrupt)
     return 0
 
 

@@ -77,12 +77,14 @@ def _run_one(options: argparse.Namespace) -> None:
         options.images = options.images + images
     settings = _settings(options)
     fixed, moving = _images(options)
-    from tf_lungreg.files import check_new_folder
+    from tf_lungreg.files import check_new_folder, check_no_input
     from tf_lungreg.images.opening import stem
     from tf_lungreg.reporting.result_folder import FILES, save_result
 
     out = options.out or Path(f"{stem(moving)}_to_{stem(fixed)}")
     check_new_folder(out, options.overwrite, FILES)
+    masks = options.fixed_mask, options.moving_mask
+    check_no_input(out, fixed, moving, *masks, *(options.landmarks or ()))
     from tf_lungreg.registration.pipeline import register
 
     result = register(
@@ -110,13 +112,17 @@ def _run_pairs(options: argparse.Namespace) -> None:
     for name in named:
         if getattr(options, name):
             raise InputError(f"--pairs: {name} belongs in the table, {options.pairs}.")
+    from tf_lungreg.files import check_no_input
     from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
+    from tf_lungreg.many_pairs.summary import SUMMARY
 
     settings = _settings(options)
     pairs = read_pairs(options.pairs)
+    out = options.out or Path("registered")
+    check_no_input(out / SUMMARY, options.pairs)
     failed = register_pairs(
         pairs,
-        options.out or Path("registered"),
+        out,
         model=_model(options, settings),
         jobs=options.jobs,
         overwrite=options.overwrite,

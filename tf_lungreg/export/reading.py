@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.files import read_json
 
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -78,7 +79,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = find_model(path) / CARD
     try:
-        card = json.loads(file.read_text(encoding="utf-8"))
+        card = read_json(file)
         dict(card.get("settings", {}))
         return card
     except (OSError, ValueError, TypeError, AttributeError) as error:

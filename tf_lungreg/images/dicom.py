@@ -7,11 +7,13 @@ the rescaling of a multi-frame file from its first frame, and an even, upright s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import os
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,10 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = (None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _FIRST_TAGS = {bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 16)}  # without preamble
 _INVERTED = "MONOCHROME1"  # shown with dark and bright exchanged; the values are as stored
+_SHOWN = 5  # folders that a message names
+_DEPTH = 6  # of folders in folders; a disc has patient, study and series
+_LOOKED_AT = 20_000  # files and folders, when series are searched for
+_MAPPING = "RealWorldValueMappingSequence"
 _MULTI_FRAME_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7.3")
 
 # What describes the pixels alone: how they are stored, not what they mean or where they lie.
@@ -53,13 +59,17 @@ _PIXEL_MODULE = {
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    """A frame of a file: where it lies, LPS mm, and ``value = slope * stored + intercept``."""
+    """A frame of a file: where it lies, LPS mm, and ``value = slope * stored + intercept``.
+
+    ``unclear`` are values that only a table, or one of several mappings, would give.
+    """
 
     position: Array
     directions: Array  # (2, 3), of rising column and of rising row
     spacing: Array  # (2,), between columns and between rows
     slope: float
     intercept: float
+    unclear: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +86,12 @@ class _File:
 
     @property
     def by_gdcm(self) -> bool:
-        """Whether GDCM gives the values: of one slice that it does not invert for display."""
-        return not self.multi_frame and self.header.get("PhotometricInterpretation") != _INVERTED
+        """Whether GDCM gives the values.
+
+        It does of one slice, unless it inverts that for display, or ignores what maps its values.
+        """
+        ignored = self.header.get("PhotometricInterpretation") == _INVERTED
+        return not (self.multi_frame or ignored or _MAPPING in self.header)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,6 +131,12 @@ def open_dicom(path: Path) -> Source:
             f"{path}: a single DICOM slice; a 3D image is needed, "
             "a folder with all slices of the series."
         )
+    if any(piece.unclear for piece in slices):
+        warnings.warn(
+            f"{path}: no rescale slope and intercept, but several real world value mappings or "
+            "one by a table; the stored values are used as they are.",
+            stacklevel=5,
+        )
     shape = checked_shape(path, (*files[0].size, len(slices)), None)
     affine, order = _stack(path, slices)
 
@@ -129,7 +149,13 @@ def open_dicom(path: Path) -> Source:
 def _one_series(path: Path) -> list[tuple[Path, Dataset]]:
     """The files, with their headers, of the one series in a folder."""
     if not path.is_dir():
-        return [(path, _read_header(path))]
+        header = _read_header(path)
+        if "DirectoryRecordSequence" in header:
+            raise InputError(
+                f"{path}: a DICOMDIR, which lists files and holds no image "
+                f"({_look_below(path.parent)}); the folder of one series is needed."
+            )
+        return [(path, header)]
     series = _find_series(path)
     if len(series) == 1:
         return next(iter(series.values()))
@@ -179,16 +205,36 @@ def _describe_series(files: list[tuple[Path, Dataset]]) -> str:
 
 
 def _look_below(folder: Path) -> str:
-    """Names the folders one level down that hold DICOM files: a study was given."""
-    below = [
-        each.name
-        for each in sorted(folder.iterdir())
-        if each.is_dir() and any(map(is_dicom, sorted(each.iterdir())))
-    ]
+    """Names the folders further down that hold DICOM files: a study or a disc was given."""
+    below = list(itertools.islice(_folders_with_dicom(folder), _SHOWN + 1))
     if not below:
         return "no DICOM images, in its subfolders neither"
-    more = ", ..." if len(below) > 5 else ""
-    return f"but DICOM files in its subfolders {', '.join(below[:5])}{more}"
+    names = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in below[:_SHOWN]]
+    more = ", ..." if len(below) > _SHOWN else ""
+    return f"but DICOM files in its subfolders {', '.join(names)}{more}"
+
+
+def _folders_with_dicom(folder: Path) -> Iterator[str]:
+    """The subfolders, as paths from the folder, that hold DICOM files other than a DICOMDIR."""
+    left = _LOOKED_AT
+    for place, folders, names in os.walk(folder):
+        inside = os.path.relpath(place, folder)
+        folders[:] = sorted(folders) if inside.count(os.sep) < _DEPTH - 1 else []
+        if inside == os.curdir:
+            continue
+        files = [Path(place, name) for name in sorted(names)[:left] if name.upper() != "DICOMDIR"]
+        if any(map(_starts_as_dicom, files)):
+            yield inside
+        left -= len(files) + 1
+        if left <= 0:
+            return
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except OSError:  # may not be read
+        return False
 
 
 def _read_header(path: Path) -> Dataset:
@@ -240,7 +286,7 @@ def _read_file(path: Path, header: Dataset) -> _File:
     count = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence")
     if groups is None and count == 1:
-        return _File(path, header, [_slice(path, header, header, header, header)])
+        return _File(path, header, [_slice(path, header, header, header, header, header)])
     if groups is None or len(groups) != count:
         raise InputError(
             f"{path}: {count} frames, positions of {len(groups or ())}; a multi-frame file with "
@@ -263,11 +309,17 @@ def _frame_slice(path: Path, header: Dataset, frame: Dataset) -> _Slice:
         group("PixelMeasuresSequence", Dataset()),
         # Some files state one rescaling for all frames where a file of one slice has it.
         group("PixelValueTransformationSequence", header),
+        next((g for g in (frame, shared[0]) if g.get(_MAPPING)), header),
     )
 
 
 def _slice(
-    path: Path, position: Dataset, orientation: Dataset, measures: Dataset, rescale: Dataset
+    path: Path,
+    position: Dataset,
+    orientation: Dataset,
+    measures: Dataset,
+    rescale: Dataset,
+    mapped: Dataset,
 ) -> _Slice:
     directions = _numbers(path, orientation, "ImageOrientationPatient", 6).reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
@@ -276,16 +328,41 @@ def _slice(
             f"{path}: ImageOrientationPatient holds no unit vectors (lengths "
             f"{lengths.ravel().round(3).tolist()}); correct the orientation."
         )
-    slope = _numbers(path, rescale, "RescaleSlope", 1, default=1)[0]
+    spacing = _numbers(path, measures, "PixelSpacing", 2)[::-1]  # stored as rows, columns
+    if spacing.min() <= 0:
+        raise InputError(
+            f"{path}: PixelSpacing is {spacing[::-1].tolist()} in the header; distances above 0 "
+            "mm are needed, correct it."
+        )
+    slope, intercept, unclear = _rescaling(path, rescale, mapped.get(_MAPPING) or [])
     if slope == 0:
         raise InputError(f"{path}: the rescale slope is 0; any other number is needed.")
     return _Slice(
         position=_numbers(path, position, "ImagePositionPatient", 3),
         directions=directions / lengths,
-        spacing=_numbers(path, measures, "PixelSpacing", 2)[::-1],  # stored as rows, columns
+        spacing=spacing,
         slope=slope,
-        intercept=_numbers(path, rescale, "RescaleIntercept", 1, default=0)[0],
+        intercept=intercept,
+        unclear=unclear,
     )
+
+
+def _rescaling(
+    path: Path, rescale: Dataset, mappings: Sequence[Dataset]
+) -> tuple[float, float, bool]:
+    """The slope and intercept of the values, and whether they are unclear.
+
+    The Modality LUT, in HU for CT, comes first. Without one, the values are those of the only
+    real world value mapping if that is linear; of several, each may have another unit.
+    """
+    names, given = ("RescaleSlope", "RescaleIntercept"), rescale
+    rescaled = any(rescale.get(name) is not None for name in names)
+    unclear = bool(mappings) and not rescaled
+    if unclear and len(mappings) == 1 and "RealWorldValueSlope" in mappings[0]:
+        names, given = ("RealWorldValueSlope", "RealWorldValueIntercept"), mappings[0]
+        unclear = False
+    slope = _numbers(path, given, names[0], 1, default=1)[0]
+    return slope, _numbers(path, given, names[1], 1, default=0)[0], unclear
 
 
 def _numbers(

@@ -27,6 +27,7 @@ DIRECTIONS = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 NUDGE = 1e-6  # voxels, by which a position midway between two voxels belongs to the next one
 
 _SHEAR_TOLERANCE = 1e-3  # cosine between two voxel axes; headers round to about 1e-6
+_ROW_TOLERANCE = 1e-4  # of the last row, which rounding may have touched
 _LARGEST_VOXEL = 100.0  # mm along an axis: what is larger is no image of a chest
 
 
@@ -155,17 +156,22 @@ def ras_to_lps(points: Array) -> Array:
     return np.asarray(points) * np.array([-1.0, -1.0, 1.0])
 
 
-def check_affine(affine: Array, name: str) -> None:
-    """Refuses a header affine that is no rotation (or reflection) with a positive voxel size.
+def check_affine(affine: ArrayLike, name: str) -> Array:
+    """Refuses an affine that is no rotation (or reflection) with a positive voxel size.
 
     Args:
         affine: (4, 4) voxel to RAS mm.
         name: the file, for the message.
 
+    Returns:
+        The affine in float64.
+
     Raises:
-        InputError: the matrix is not finite, singular, has shear, or a voxel is larger than 100 mm.
+        InputError: it is no (4, 4) matrix of numbers with the last row 0, 0, 0, 1; it is not
+            finite, singular, has shear, or a voxel is larger than 100 mm.
     """
-    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    affine = _matrix(affine, name)
+    matrix = affine[:3, :3]
     sizes = np.linalg.norm(matrix, axis=0)
     if not np.isfinite(affine).all() or (sizes < 1e-6).any():
         raise InputError(
@@ -177,12 +183,32 @@ def check_affine(affine: Array, name: str) -> None:
             f"{name}: the header's voxels are {sizes.round(3).tolist()} mm large; at most "
             f"{_LARGEST_VOXEL} mm are possible, correct the file's units or orientation matrix."
         )
+    if np.abs(affine[3] - (0, 0, 0, 1)).max() > _ROW_TOLERANCE:
+        raise InputError(
+            f"{name}: the last row of the affine is {affine[3].tolist()}; 0, 0, 0, 1 is needed, "
+            "the last column holds the position of the first voxel (transposed?)."
+        )
     cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3)).max()
     if cosines > _SHEAR_TOLERANCE:
         raise InputError(
             f"{name}: the header affine is sheared (two voxel axes are not at right angles, "
             f"cosine {cosines:.3g}); resample the image on an orthogonal grid first."
         )
+    return affine
+
+
+def _matrix(affine: ArrayLike, name: str) -> Array:
+    """A (4, 4) matrix of real numbers, float64."""
+    try:
+        matrix = np.asarray(affine)
+    except ValueError:  # rows of different lengths
+        matrix = np.array(None)
+    if matrix.shape != (4, 4) or matrix.dtype.kind not in "biuf":
+        raise InputError(
+            f"{name}: an affine of shape {matrix.shape} and type {matrix.dtype}; a (4, 4) matrix "
+            "of numbers is needed, from voxel coordinates to RAS mm."
+        )
+    return matrix.astype(np.float64)
 
 
 def to_axis_codes(affine: Array, codes: tuple[str, str, str] = AXIS_CODES) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from nibabel import orientations
 from nibabel.spatialimages import SpatialImage
+from numpy.typing import ArrayLike
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
@@ -23,6 +25,9 @@ from tf_lungreg.images.nifti import nifti_image, source_of_nibabel, write_nifti
 from tf_lungreg.images.opening import check_image_name, damage_as_error, open_source
 from tf_lungreg.images.source import Source
 
+_MASK_ROOM = 0.5  # beyond 0 and 1, by which interpolation may overshoot in a mask
+_MOST_LABELS = 256  # different ones; atlases have some hundred at most, an image has thousands
+_PROBES = 1 << 17  # voxels that are looked at for labels
 _GRID_TOLERANCE = 0.01  # voxels; headers that went through other programs are rounded
 
 
@@ -31,14 +36,14 @@ class Image:
 
     Args:
         data: (D, H, W): numbers, or bool for a mask; or a function that returns them, which is
-            called when they are first asked for.
-        frame: the voxel grid; or, of data that are an array, (4, 4), the affine from voxel
-            coordinates to RAS mm.
+            called when they are first asked for. Of float16 they become float32, of longdouble
+            float64.
+        frame: the voxel grid; or (4, 4), the affine from voxel coordinates to RAS mm.
         name: the file, or whatever else tells the image apart in messages.
 
     Raises:
-        InputError: the data are no numbers on the frame's grid, the affine is singular or sheared,
-            or it is given with a function, which does not tell the shape.
+        InputError: the data are no numbers on the frame's grid, or the affine is singular,
+            sheared, or no (4, 4) matrix with the last row 0, 0, 0, 1.
 
     Example:
         >>> image = Image(np.zeros((20, 30, 40)), np.diag([1.5, 1.5, 3.0, 1.0]), "zeros")
@@ -58,10 +63,10 @@ class Image:
                 raise InputError(f"{self.name}: a frame is needed where a function gives the data.")
             self._read = data
         else:
-            voxels = _checked_voxels(np.asarray(data), self.name)
+            voxels = _checked_voxels(data, self.name)
             self._read = lambda: voxels
             if not isinstance(frame, Frame):
-                frame = Frame(voxels.shape, _checked_affine(frame, self.name))
+                frame = Frame(voxels.shape, check_affine(frame, self.name))
             if voxels.shape != frame.shape:
                 raise InputError(
                     f"{self.name}: data of shape {voxels.shape} on a grid of shape {frame.shape}."
@@ -71,7 +76,7 @@ class Image:
     @cached_property
     def data(self) -> Array:
         """The voxels, (D, H, W)."""
-        return self._read()
+        return _checked_voxels(self._read(), self.name)
 
     @property
     def affine(self) -> Array:
@@ -126,34 +131,45 @@ class Image:
         return _from_source(source, os.fspath(path), axis_codes, exact)
 
     @classmethod
-    def from_nibabel(cls, image: SpatialImage, name: str = "nibabel image") -> Image:
+    def from_nibabel(
+        cls,
+        image: SpatialImage,
+        name: str = "nibabel image",
+        exact: bool = False,
+        nifti_frame: str = "sform",
+    ) -> Image:
         """An image of nibabel; the same voxels in the same place as its file would give.
 
         Args:
             image: three-dimensional.
             name: for messages.
+            exact: as in :meth:`read`.
+            nifti_frame: as in :meth:`read`.
 
         Raises:
             InputError: as :meth:`read`.
         """
-        source = source_of_nibabel(image, name)
+        source = source_of_nibabel(image, name, nifti_frame)
         check_affine(source.affine, name)
-        return _from_source(source, name)
+        return _from_source(source, name, exact=exact)
 
     @classmethod
-    def from_sitk(cls, image: sitk.Image, name: str = "SimpleITK image") -> Image:
+    def from_sitk(
+        cls, image: sitk.Image, name: str = "SimpleITK image", exact: bool = False
+    ) -> Image:
         """An image of SimpleITK, its axes in the order x, y, z.
 
         Args:
             image: three-dimensional.
             name: for messages.
+            exact: as in :meth:`read`.
 
         Raises:
             InputError: as :meth:`read`.
         """
         source = source_of_sitk(image, name)
         check_affine(source.affine, name)
-        return _from_source(source, name)
+        return _from_source(source, name, exact=exact)
 
     def reoriented(self, axis_codes: tuple[str, str, str]) -> Image:
         """The same voxels in the same places, with the array's axes in another order or direction.
@@ -220,7 +236,7 @@ def read_mask(
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: as :meth:`Image.read`; or the mask is empty, or on another grid than ``like``.
+        InputError: as :meth:`Image.read`, and as :func:`to_mask`.
     """
     codes = AXIS_CODES if like is None else orientations.aff2axcodes(like.affine)
     return to_mask(Image.read(path, codes, nifti_frame=nifti_frame), like)
@@ -229,13 +245,16 @@ def read_mask(
 def to_mask(image: Image, like: Image | None = None) -> Image:
     """An image as a mask: inside is where the value is above 0.5.
 
+    Warns of more than 256 different labels: such a mask is rather an image.
+
     Args:
-        image: with two values.
+        image: probabilities from 0 to 1, or labels, which are whole numbers from 0.
         like: the image that the mask belongs to, whose grid it must have, in any order of axes.
 
     Raises:
-        InputError: the mask is empty, or on another grid than ``like``.
+        InputError: it holds other values, the mask is empty, or on another grid than ``like``.
     """
+    _check_mask_values(image)
     if like is not None:
         image = image.reoriented(orientations.aff2axcodes(like.affine))
     inside = image.data > 0.5
@@ -253,26 +272,52 @@ def to_mask(image: Image, like: Image | None = None) -> Image:
     return Image(inside, image.frame, image.name)
 
 
-def as_image(image: AnyImage, role: str, nifti_frame: str = "sform") -> Image:
+def _check_mask_values(image: Image) -> None:
+    """Refuses the values of an image that was given as its own mask, or warns of them."""
+    data = image.data
+    if data.dtype == bool:
+        return
+    low, high = float(data.min()), float(data.max())
+    if high <= 1 + _MASK_ROOM and low >= -_MASK_ROOM:
+        return
+    if low < 0 or (data.dtype.kind == "f" and not np.array_equal(data, np.round(data))):
+        raise InputError(
+            f"{image.name}: the values of a mask are probabilities from 0 to 1, or labels, whole "
+            f"numbers from 0; these are an image's, from {low:g} to {high:g}."
+        )
+    probes = data.ravel()[:: max(1, data.size // _PROBES)]
+    labels = len(np.unique(probes))
+    if labels > _MOST_LABELS:
+        warnings.warn(
+            f"{image.name}: has {labels} different values or more, as an image has and no mask; "
+            "all voxels above 0.5 are taken to be inside.",
+            stacklevel=4,
+        )
+
+
+def as_image(image: AnyImage, role: str, nifti_frame: str = "sform", exact: bool = False) -> Image:
     """An image, whichever way it is given.
 
     Args:
         image: a file, see :meth:`Image.read`, or an image of this package, nibabel or SimpleITK.
         role: what it is for, such as ``"fixed"``; the name of an image that is no file.
         nifti_frame: as in :meth:`Image.read`.
+        exact: as in :meth:`Image.read`.
 
     Raises:
         MissingFileError, InputError: it cannot be read, or it is something else.
     """
     if isinstance(image, Image):
         check_finite(image.data, image.name)
+        if not exact:
+            _check_float32(image.data, image.name)
         return image
     if isinstance(image, (str, os.PathLike)):
-        return Image.read(image, nifti_frame=nifti_frame)
+        return Image.read(image, exact=exact, nifti_frame=nifti_frame)
     if isinstance(image, SpatialImage):
-        return Image.from_nibabel(image, role)
+        return Image.from_nibabel(image, role, exact, nifti_frame)
     if isinstance(image, sitk.Image):
-        return Image.from_sitk(image, role)
+        return Image.from_sitk(image, role, exact)
     raise InputError(
         f"{role}: a file, or an image of tf_lungreg, nibabel or SimpleITK is needed, not "
         f"{type(image).__name__}; tf_lungreg.Image(data, affine) makes one of an array."
@@ -293,7 +338,9 @@ def _from_source(
             if axis_codes is not None:
                 data = orientations.apply_orientation(data, to_axis_codes(frame.affine, axis_codes))
             # Order and type change at once: a large image is there twice, not three times.
-            data = np.array(data, dtype=_native(data.dtype) if exact else np.float32, order="C")
+            data = np.array(data, dtype=_common(data.dtype) if exact else np.float32, order="C")
+            if not exact and not np.isfinite(data).all():
+                _check_float32(source.read(True), name)
         check_finite(data, name)
         return data
 
@@ -317,24 +364,39 @@ def check_finite(data: Array, name: str) -> None:
         )
 
 
-def _checked_voxels(data: Array, name: str) -> Array:
-    """Refuses what is no array of numbers with three axes."""
+def _check_float32(data: Array, name: str) -> None:
+    """Refuses finite numbers that float32 cannot hold, in which images are computed."""
+    if data.dtype.kind != "f" or not np.isfinite(data).all():
+        return
+    largest = max(abs(data.max()), abs(data.min()))
+    if largest > np.finfo(np.float32).max:
+        raise InputError(
+            f"{name}: values as large as {largest:.3g}, which exceeds float32 (3.4e+38); rescale "
+            "the image."
+        )
+
+
+def _checked_voxels(data: ArrayLike, name: str) -> Array:
+    """Refuses what is no array of numbers with three axes, and converts types that scipy lacks."""
+    if np.ma.is_masked(data):
+        raise InputError(
+            f"{name}: a masked array with {np.ma.count_masked(data)} masked voxels, whose values "
+            "count for nothing; fill them first, array.filled(value)."
+        )
+    try:
+        data = np.asarray(data)
+    except ValueError:  # rows of different lengths
+        data = np.array(None)
     if data.ndim != 3 or data.dtype.kind not in "biuf":
         raise InputError(
             f"{name}: an array of shape {data.shape} and type {data.dtype}; numbers with three "
             "axes are needed."
         )
-    return data
+    return data.astype(_common(data.dtype), copy=False)
 
 
-def _checked_affine(affine: Array, name: str) -> Array:
-    affine = np.asarray(affine, dtype=np.float64)
-    if affine.shape != (4, 4):
-        raise InputError(f"{name}: an affine of shape {affine.shape}; (4, 4) is needed.")
-    check_affine(affine, name)
-    return affine
-
-
-def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type in this machine's byte order, of at most 64 bits."""
-    return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
+def _common(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in this machine's byte order; a floating type of 32 or 64 bits."""
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        return np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return dtype.newbyteorder("=")

@@ -52,7 +52,10 @@ def open_itk(path: Path) -> Source:
         voxels.check_deflated(path, needed)
         with _damage_as_error(path):
             image = header.Execute()
-        return _array(image)
+        if voxels.rescale == (1, 0):
+            return _array(image)
+        slope, intercept = voxels.rescale
+        return slope * _array(image).astype(np.float64) + intercept
 
     return Source(shape, _affine(header), read)
 
@@ -67,6 +70,12 @@ def source_of_sitk(image: sitk.Image, name: str) -> Source:
     Raises:
         InputError: no scalar 3D image.
     """
+    # SimpleITK itself ends the process when it is asked for the voxels of a label map.
+    if image.GetPixelIDTypeAsString().startswith("label"):
+        raise InputError(
+            f"{name}: a label map of SimpleITK; a scalar image is needed, convert it with "
+            "SimpleITK.LabelMapToLabel."
+        )
     shape = checked_shape(name, image.GetSize(), _kind(image.GetPixelIDTypeAsString()))
     return Source(shape, _affine(image), lambda exact: _array(image))
 

@@ -8,6 +8,7 @@ file: it may be one that the user must not see.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zlib
@@ -92,11 +93,13 @@ class VoxelFile:
         path: the header itself, or a file beside it.
         ratio: the most bytes of voxels that a byte of the file can stand for.
         deflated: of compressed voxels, which have to be checked before they are read.
+        rescale: slope and intercept, with which stored voxels become intensities.
     """
 
     path: Path
     ratio: int
     deflated: Deflated | None = None
+    rescale: tuple[float, float] = (1.0, 0.0)
 
     def check_deflated(self, header: Path, needed: int) -> None:
         """Inflates compressed voxels once, to find damage.
@@ -127,8 +130,8 @@ def check_meta_header(path: Path) -> VoxelFile:
     """Checks the header of a .mha or .mhd file.
 
     Raises:
-        InputError: no MetaImage header, no voxel sizes, another unit than mm, or voxels in several
-            files or elsewhere than beside the header.
+        InputError: no MetaImage header, a field with other numbers than it needs, no voxel sizes,
+            another unit than mm, or voxels in several files or elsewhere than beside the header.
         MissingFileError: the file with the voxels is missing.
     """
     fields: dict[str, str] = {}
@@ -145,6 +148,8 @@ def check_meta_header(path: Path) -> VoxelFile:
             break
     else:
         raise InputError(f"{path}: not a readable image (no ElementDataFile in its header).")
+    _check_meta_numbers(path, fields)
+    rescale = _rescale(path, fields)
     _check_sizes(path, not fields.keys() & {"ElementSpacing", "ElementSize"}, "ElementSpacing")
     _check_units(path, fields.get("DistanceUnits", "mm"))
     missing = [
@@ -163,11 +168,45 @@ def check_meta_header(path: Path) -> VoxelFile:
     local = name.upper() == "LOCAL"
     voxels = path if local else _beside(path, name)
     if not compressed:
-        return VoxelFile(voxels, ratio)
+        return VoxelFile(voxels, ratio, rescale=rescale)
     size = fields.get("CompressedDataSize", "0")
     if not size.isdecimal() or (local and int(size) == 0):
         raise InputError(f"{path}: the header has no CompressedDataSize; save the image anew.")
-    return VoxelFile(voxels, ratio, Deflated(start if local else 0, int(size)))
+    return VoxelFile(voxels, ratio, Deflated(start if local else 0, int(size)), rescale)
+
+
+def _check_meta_numbers(path: Path, fields: dict[str, str]) -> None:
+    """Refuses fields that do not hold as many numbers as MetaIO reads.
+
+    Of a field with too few, it takes the rest from the next line, or from nowhere.
+    """
+    if not re.fullmatch(r"[1-9]", fields.get("NDims", "")):
+        raise InputError(f"{path}: not a readable image (no NDims in its header).")
+    axes = int(fields["NDims"])
+    counts = {
+        **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize"), axes),
+        **dict.fromkeys(("Offset", "Origin", "Position", "CenterOfRotation"), axes),
+        **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), axes**2),
+    }
+    for name, count in counts.items():
+        numbers = _numbers(fields.get(name, "" if name == "DimSize" else "1 " * count))
+        sizes = name in ("DimSize", "ElementSpacing", "ElementSize")
+        if len(numbers) != count or (sizes and min(numbers) <= 0):
+            kind = "numbers above 0" if sizes else "numbers"
+            raise InputError(f"{path}: {name} in the header has to be {count} {kind}; correct it.")
+
+
+def _rescale(path: Path, fields: dict[str, str]) -> tuple[float, float]:
+    """The slope and intercept that MetaIO defines; ITK ignores them."""
+    names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
+    slope = _numbers(fields.get(names[0], "1"))
+    intercept = _numbers(fields.get(names[1], "0"))
+    if len(slope) != 1 or slope[0] == 0 or len(intercept) != 1:
+        raise InputError(
+            f"{path}: {' and '.join(names)} in the header have to be numbers, the slope not 0; "
+            "correct them."
+        )
+    return slope[0], intercept[0]
 
 
 def check_nrrd_header(path: Path) -> VoxelFile:
@@ -198,12 +237,20 @@ def check_nrrd_header(path: Path) -> VoxelFile:
     encoding = fields.get("encoding", "").lower()
     if encoding not in _NRRD_RATIOS:
         raise InputError(f"{path}: its encoding is not read; NRRD of raw or gzip is needed.")
-    _check_sizes(path, not fields.keys() & {"spacedirections", "spacings"}, "space directions")
+    directions, spacings = fields.get("spacedirections"), fields.get("spacings")
+    if directions is not None:  # an axis without one is "none", as only values of a voxel may be
+        vectors = re.findall(r"\(([^()]*)\)", directions)
+        sized = len(vectors) >= 3 and all(_numbers(vector, ",") for vector in vectors)
+    else:
+        sizes = _numbers(spacings or "")
+        sized = len(sizes) >= 3 and min(sizes) > 0
+    _check_sizes(path, not sized, "space directions")
     for units in (fields.get("spaceunits", ""), fields.get("units", "")):
         for unit in re.findall(r'"([^"]*)"', units):
             _check_units(path, unit or "mm")
     missing = [] if "spacedirections" in fields else ["space directions"]
-    missing += [] if "spaceorigin" in fields else ["space origin"]
+    origin = _numbers(fields.get("spaceorigin", "").strip("()"), ",")
+    missing += [] if len(origin) >= 3 else ["space origin"]
     if fields.get("space", "").lower() not in _NRRD_SPACES:
         missing.append("anatomical space")
     _warn_of_missing(path, missing)
@@ -245,6 +292,15 @@ def _beside(path: Path, name: str) -> Path:
             f"{path}: the file with the voxels, which its header names, is not beside it."
         )
     return voxels
+
+
+def _numbers(text: str, separator: str | None = None) -> list[float]:
+    """The numbers of a field; none at all if one of them is not finite."""
+    try:
+        numbers = [float(word) for word in text.split(separator)]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _check_sizes(path: Path, missing: bool, name: str) -> None:

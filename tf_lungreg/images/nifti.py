@@ -82,13 +82,16 @@ def source_of_nibabel(image: SpatialImage, name: str, frame: str = "sform") -> S
         frame: see :func:`nifti_affine`.
 
     Raises:
-        InputError: an Analyze image, no scalar 3D image, or no affine.
+        InputError: an Analyze image, no scalar 3D image, or it has no affine.
     """
     _refuse_analyze(image, name)
     shape = checked_shape(name, image.shape, _kind(image))
     affine = image.affine
     if affine is None:
-        raise InputError(f"{name}: the image has no affine, which says where its voxels lie.")
+        raise InputError(
+            f"{name}: an image of nibabel without an affine; make it with the affine from voxel "
+            "coordinates to RAS mm."
+        )
     if isinstance(image, nib.Nifti1Pair):
         affine = nifti_affine(image, name, frame)
         _warn_without_place(image, name)
@@ -169,6 +172,17 @@ def nifti_affine(image: nib.Nifti1Pair, name: str | Path, frame: str = "sform") 
     if header_code(header, "sform_code") <= 0 or header_code(header, "qform_code") <= 0:
         return scale @ image.affine
     forms = {"sform": scale @ header.get_sform(), "qform": scale @ _qform(header)}
+    if not _is_place(forms["qform"]):
+        frame = "sform"
+    other = "sform" if frame == "qform" else "qform"
+    if not _is_place(forms[other]):
+        warnings.warn(
+            f"{name}: the header's {other} is invalid and counts as absent; the {frame} is used.",
+            stacklevel=5,
+        )
+        return forms[frame]
+    if not _is_place(forms[frame]):  # refused by its reader
+        return forms[frame]
     places = [Frame(image.shape[:3], form) for form in forms.values()]
     distance = np.linalg.norm(places[0].corners - places[1].corners, axis=1).max()
     if not distance <= _FRAME_TOLERANCE * places[0].spacing.min():
@@ -191,6 +205,11 @@ def header_code(header: nib.Nifti1Header, name: str) -> int:
     return np.asarray(header[name], int).item()
 
 
+def _is_place(form: Array) -> bool:
+    """Whether a matrix is finite and has an inverse."""
+    return bool(np.isfinite(form).all() and np.linalg.det(form[:3, :3]))
+
+
 def _qform(header: nib.Nifti1Header) -> Array:
     """The qform's matrix; NaN where its quaternion is none."""
     try:
@@ -208,9 +227,12 @@ def _check_place(path: Path, image: nib.Nifti1Pair, header_file: Path, frame: st
         return
     with _open_file(header_file) as stream, _silent():  # on loading nibabel puts 1 for 0
         stored = type(header).from_fileobj(stream, check=False)
-    if (stored["pixdim"][1:4] == 0).any():
+    # Of negative ones nibabel drops the sign, and ITK takes them for 1 mm.
+    sizes = np.asarray(stored["pixdim"], float)[1:4]
+    if not (sizes > 0).all():
         raise InputError(
-            f"{path}: the header has no voxel sizes (pixdim holds 0); write them into the file."
+            f"{path}: the header has no voxel sizes (pixdim holds {sizes[~(sizes > 0)][0]:g}); "
+            "write them into the file."
         )
     _warn_without_place(image, path)
 

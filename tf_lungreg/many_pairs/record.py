@@ -13,7 +13,7 @@ from tf_lungreg.export import find_model, model_checksum, read_card, read_weight
 from tf_lungreg.files import record_changes
 from tf_lungreg.inference.network_pass import RegistrationModel
 from tf_lungreg.registration.inputs import PairInputs
-from tf_lungreg.registration.metrics_file import METRICS, read_metrics
+from tf_lungreg.registration.metrics_file import METRICS, find_metrics
 from tf_lungreg.registration.settings import RegistrationSettings
 
 
@@ -67,7 +67,7 @@ def find_difference(
     Raises:
         MissingFileError, InputError: a file of the pair does not exist or cannot be read.
     """
-    before = read_metrics(folder)
+    before = find_metrics(folder)
     if before is None:
         return f"a {METRICS} that is no record of a registration"
     stored, asked = (decisive(each) for each in (before["settings"], asdict(settings)))

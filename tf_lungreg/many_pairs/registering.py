@@ -15,7 +15,14 @@ from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS, InputError
 from tf_lungreg.export import find_model, load_model
-from tf_lungreg.files import FolderInUseError, check_folder, check_new_folder, locked, sharing
+from tf_lungreg.files import (
+    FolderInUseError,
+    check_folder,
+    check_new_folder,
+    check_no_input,
+    locked,
+    sharing,
+)
 from tf_lungreg.images.opening import stem
 from tf_lungreg.inference.default_model import default_model
 from tf_lungreg.inference.network_pass import NO_MODEL, RegistrationModel
@@ -296,6 +303,7 @@ class _Task:
 
     def _register_alone(self, files: PairInputs, folder: Path) -> None:
         check_new_folder(folder, self.overwrite, FILES)
+        check_no_input(folder, *files.given().values())
         model = self.model
         if isinstance(model, str) and model != NO_MODEL:
             model = _load_model(model)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_lungreg.errors import USER_ERRORS
 from tf_lungreg.files import locked
-from tf_lungreg.registration.metrics_file import METRICS, read_metrics
+from tf_lungreg.registration.metrics_file import METRICS, find_metrics
 from tf_lungreg.tables.spreadsheets import for_spreadsheets
 from tf_lungreg.tables.table import read_table, write_table
 
@@ -45,7 +45,7 @@ def write_summary(out: Path, names: Sequence[str], failed: Mapping[str, str]) ->
 def _done(out: Path) -> dict[str, dict[str, Any]]:
     """The rows of all folders with results."""
     folders = [path.parent for path in out.glob(f"*/{METRICS}")]
-    read = {folder.name: read_metrics(folder) for folder in folders}
+    read = {folder.name: find_metrics(folder) for folder in folders}
     return {
         name: _row(name, record)
         for name, record in read.items()

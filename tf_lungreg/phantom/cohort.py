@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, is_empty_folder, new_folder
+from tf_lungreg.files import check_folder, is_empty_folder, new_folder, read_json
 from tf_lungreg.images.geometry import Frame
 from tf_lungreg.images.nifti import nifti_image
 from tf_lungreg.phantom.subject import FIELD_OF_VIEW, PHASES, Subject, make_subject
@@ -110,7 +110,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"{out}: already exists; choose another folder, or --overwrite.")
     try:
-        generator = json.loads((out / _DESCRIPTION).read_text())["GeneratedBy"][0]["Name"]
+        generator = read_json(out / _DESCRIPTION)["GeneratedBy"][0]["Name"]
     except (OSError, ValueError, LookupError, TypeError):
         generator = None
     if generator != GENERATOR:

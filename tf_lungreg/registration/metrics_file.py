@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tf_lungreg.files import write_json
+from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
+from tf_lungreg.files import read_json, write_json
 from tf_lungreg.registration.result import RegistrationResult
 
 METRICS = "metrics.json"
@@ -49,24 +49,50 @@ def sections(result: RegistrationResult) -> dict[str, Any]:
     }
 
 
-def read_metrics(folder: str | Path) -> dict[str, Any] | None:
+def read_metrics(folder: str | Path) -> dict[str, Any]:
     """The sections of a folder's ``metrics.json``, of version 1 too.
 
     Args:
         folder: of the results.
 
     Returns:
-        ``quality``, ``measures``, ``settings`` and ``provenance``; None if the folder holds no
-        record of a registration.
+        ``quality``, ``measures``, ``settings`` and ``provenance``.
+
+    Raises:
+        MissingFileError: there is no such folder, or no ``metrics.json`` in it.
+        InputError: the file is no record of a registration.
     """
+    path = Path(folder) / METRICS
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; a folder of results is needed.")
     try:
-        record = json.loads((Path(folder) / METRICS).read_text(encoding="utf-8"))
+        record = read_json(path)
         if "version" not in record:
             record = _from_version_1(record)
-        _ = record["quality"]["verdict"], record["settings"], record["measures"]
-        _ = record["provenance"]["model"], record["provenance"]["inputs"]
+        _ = (
+            record["quality"]["verdict"],
+            record["provenance"]["model"],
+            record["provenance"]["inputs"],
+        )
+        for section in ("quality", "measures", "settings", "provenance"):
+            dict(**record[section])
         return record
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: no record of a registration ({type(error).__name__}); a file that register "
+            "wrote is needed."
+        ) from error
+
+
+def find_metrics(folder: str | Path) -> dict[str, Any] | None:
+    """As :func:`read_metrics`; None if the folder holds no record of a registration.
+
+    Args:
+        folder: of the results.
+    """
+    try:
+        return read_metrics(folder)
+    except USER_ERRORS:
         return None
 
 

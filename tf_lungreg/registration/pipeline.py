@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import SimpleITK as sitk
@@ -32,6 +31,7 @@ from tf_lungreg.registration.measuring import measure_pass
 from tf_lungreg.registration.provenance import RegistrationProvenance
 from tf_lungreg.registration.result import RegistrationResult
 from tf_lungreg.registration.settings import RegistrationSettings
+from tf_lungreg.setting import replace_settings
 
 
 def register(
@@ -65,8 +65,9 @@ def register(
 
     Raises:
         MissingFileError, InputError: a file or an argument cannot be used.
+        TypeError: a name that is no setting's.
     """
-    settings = replace(settings or RegistrationSettings(), **changes)
+    settings = replace_settings(settings or RegistrationSettings(), "register", changes)
     inputs = PairInputs(fixed, moving, fixed_mask, moving_mask, *landmarks)
     pair = inputs.open(settings.coordinates, settings.nifti_frame)
     images = pair.fixed, pair.moving

@@ -10,8 +10,8 @@ from typing import Any
 
 import tf_lungreg
 from tf_lungreg.arrays import Array
-from tf_lungreg.images.geometry import AXIS_CODES, Frame
-from tf_lungreg.images.image import Image
+from tf_lungreg.images.geometry import Frame
+from tf_lungreg.images.image import AnyImage, Image, as_image
 from tf_lungreg.quality.measures import Measures
 from tf_lungreg.quality.verdict import Quality
 from tf_lungreg.registration.provenance import RegistrationProvenance
@@ -77,23 +77,28 @@ class RegistrationResult:
         """The affine part, (4, 4), fixed → intermediate, RAS mm."""
         return self.parts.affine
 
-    def apply(self, image: str | os.PathLike[str] | Image, interpolation: str = "linear") -> Image:
+    def apply(self, image: AnyImage, interpolation: str = "linear") -> Image:
         """Another image or label map of the moving space, on the fixed grid.
 
         Args:
-            image: a file or an :class:`~tf_lungreg.images.image.Image`, on any grid.
+            image: on any grid; given in the same ways as to :func:`tf_lungreg.register`.
             interpolation: ``"linear"``, ``"nearest"`` for labels (outside the map they are 0), or
                 ``"cubic"``.
 
         Raises:
-            MissingFileError, InputError: the file cannot be used, or an unknown interpolation.
+            MissingFileError, InputError: the image cannot be used, or an unknown interpolation.
         """
         exact = interpolation == "nearest"
-        volume = image if isinstance(image, Image) else Image.read(image, AXIS_CODES, exact=exact)
+        volume = as_image(image, "image", self.settings.nifti_frame, exact)
         return self.displacement.warp(volume, interpolation)
 
     def map_points(self, points: Array) -> Array:
-        """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image."""
+        """Landmarks of the fixed image, (..., 3) RAS mm, to the moving image.
+
+        Raises:
+            InputError: the last axis has another length than 3, or a coordinate is no finite
+                number.
+        """
         return self.displacement.map_points(points)
 
     def inverse(self, frame: Frame | None = None) -> Transform:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tf_lungreg.cohorts.cohort import ScanPair
-from tf_lungreg.files import write_json
+from tf_lungreg.files import read_json, write_json
 from tf_lungreg.images.preparation import Window
 from tf_lungreg.reproduction.figure_2 import write_figure
 from tf_lungreg.reproduction.methods import Method
@@ -77,7 +76,7 @@ def _is_done(out: Path, method: Method, pair: ScanPair, picture: ScanPair) -> bo
 def _read_row(path: Path) -> dict[str, Any] | None:
     """A pair's row; None where there is no such file, or a damaged one: it is made again."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tf_lungreg.cohorts.cohort import Cohort
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, checksum, record_changes, write_json
+from tf_lungreg.files import check_folder, checksum, read_json, record_changes, write_json
 from tf_lungreg.reproduction.pair_measures import has_truth
 
 SETTINGS, PAIRS = "settings.json", "pairs"
@@ -99,7 +99,7 @@ def _merged(out: Path, wanted: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _read_settings(out: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """What a folder's evaluation was begun with, and its methods."""
     try:
-        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(out / SETTINGS)
         return settings, dict(settings.pop("methods"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(

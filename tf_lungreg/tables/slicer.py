@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.files import parse_json
 
 ENDINGS = (".fcsv", ".mrk.json")
 
@@ -75,7 +75,7 @@ def _read_fcsv(path: Path, text: str) -> Iterator[MarkedPoint]:
 
 def _read_json(path: Path, text: str) -> Iterator[MarkedPoint]:
     """The control points of all lists in the file; those without a position are left out."""
-    for markups in json.loads(text)["markups"]:
+    for markups in parse_json(text)["markups"]:
         system = _system(path, str(markups.get("coordinateSystem", "")))
         if _unit(markups) != "mm":
             raise InputError(f"{path}: coordinates in {_unit(markups)}; mm are needed.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, locked
+from tf_lungreg.files import check_folder, locked, read_json
 from tf_lungreg.training.settings import TrainingSettings
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -88,7 +88,7 @@ def _problem(folder: Path, config: TrainingSettings) -> str | None:
 def _settings(folder: Path) -> dict[str, Any] | None:
     """Those of the run in a folder; None if it is no run's."""
     try:
-        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["settings"])
+        return dict(read_json(folder / CONFIG)["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

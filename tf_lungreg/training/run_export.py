@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError, MissingFileError
 from tf_lungreg.export import export_model
-from tf_lungreg.files import check_folder
+from tf_lungreg.files import check_folder, read_json
 from tf_lungreg.models import model_of_settings
 from tf_lungreg.training.checkpoint import load_weights
 from tf_lungreg.training.folder import METRICS
@@ -63,7 +62,7 @@ def _read_metrics(run: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingFileError(f"{file}: no such file; the folder of a run that ended is needed.")
     try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
+        metrics = read_json(file)
         _ = metrics["settings"]["preset"], metrics["software"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not the metrics of a training ({error}).") from error

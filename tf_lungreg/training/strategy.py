@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 
 import tensorflow as tf
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import parse_json
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
@@ -68,7 +68,7 @@ def check_strategy(name: str) -> None:
 
 def _check_workers():
     try:
-        json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
+        parse_json(os.environ["TF_CONFIG"])["cluster"]["worker"]
     except (ValueError, KeyError, TypeError):
         raise InputError("TF_CONFIG: JSON with a cluster's workers is needed.") from None
     version = importlib.metadata.version("keras")

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tf_lungreg.interruption import Interrupted
 from tf_lungreg.training.checkpoint import Progress, save_checkpoint
 from tf_lungreg.training.workers import is_chief
 
 
-class Terminated(KeyboardInterrupt):
+class Terminated(Interrupted):
     """The training was asked to end and has written a checkpoint."""
+
+    def __init__(self):
+        super().__init__(signal.SIGTERM)
 
 
 class Termination(tf.keras.callbacks.Callback):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_new_file
+from tf_lungreg.files import check_new_file, check_no_input
 from tf_lungreg.images.geometry import Frame, apply_affine, ras_to_lps
 from tf_lungreg.images.image import Image
 from tf_lungreg.images.memory import check_memory
@@ -20,6 +20,7 @@ from tf_lungreg.tables.landmarks import read_landmark_rows, read_landmarks
 from tf_lungreg.tables.table import write_table
 from tf_lungreg.transforms.inversion import invert_points, warn_of_residual
 from tf_lungreg.transforms.transform import Transform
+from tf_lungreg.transforms.transform_files import displacement_file
 
 _BYTES_OF_RESULT = 16  # a voxel: sampled, as the type that is stored, and as checks compare them
 _LABELS = 64  # distinct values that a label map may have
@@ -55,11 +56,12 @@ def apply_to_image(
             and transform.
 
     Raises:
-        MissingFileError, InputError: a file cannot be used, ``out`` exists, or the transform leads
-            nowhere into the image.
+        MissingFileError, InputError: a file cannot be used, ``out`` exists or is one of the others,
+            or the transform leads nowhere into the image.
     """
     check_image_name(out)
     check_new_file(out, overwrite)
+    check_no_input(out, image, reference, displacement_file(transform))
     grid = None if reference is None else Image.read(reference, nifti_frame=nifti_frame).frame
     volume = Image.read(image, exact=interpolation == "nearest", nifti_frame=nifti_frame)
     field = Transform.read(transform, nifti_frame)
@@ -103,9 +105,10 @@ def apply_to_points(
     Warns where points lie outside the transform's grid.
 
     Raises:
-        MissingFileError, InputError: a file cannot be used, or ``out`` exists.
+        MissingFileError, InputError: a file cannot be used, or ``out`` exists or is one of them.
     """
     check_new_file(out, overwrite)
+    check_no_input(out, points, displacement_file(transform))
     landmarks = read_landmarks(points, coordinates).points  # RAS
     rows = read_landmark_rows(points)
     given = np.array([landmarks[row.get("observer", "")][row["name"]] for row in rows])

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
-from tf_lungreg.images.image import Image
+from tf_lungreg.images.image import AnyImage, Image, as_image
 from tf_lungreg.images.sampling import Sampler, over_slabs, sample_linear, world_points
 from tf_lungreg.transforms.inversion import inverse_displacement
 from tf_lungreg.transforms.transform_files import (
@@ -40,8 +41,19 @@ class Transform:
 
     @classmethod
     def translation(cls, vector: Array) -> Transform:
-        """The same displacement, RAS mm, everywhere."""
-        return cls(np.asarray(vector, np.float32).reshape(1, 1, 1, 3), Frame((1, 1, 1), np.eye(4)))
+        """The same displacement, RAS mm, everywhere.
+
+        Args:
+            vector: (3,).
+
+        Raises:
+            InputError: it is no such vector of finite numbers.
+        """
+        vector = _checked_points(vector, "vector")
+        if vector.shape != (3,):
+            raise InputError(f"vector: shape {vector.shape}; one of shape (3,) is needed.")
+        data = vector.astype(np.float32).reshape(1, 1, 1, 3)
+        return cls(data, Frame((1, 1, 1), np.eye(4)))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], nifti_frame: str = "sform") -> Transform:
@@ -79,19 +91,26 @@ class Transform:
         return path
 
     def displacement(self, points: Array) -> Array:
-        """D at world points (..., 3), RAS mm: of the same shape, float64."""
-        flat = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        voxels = apply_affine(np.linalg.inv(self.frame.affine), flat)
-        return sample_linear(self.data, voxels, np.float64).reshape(np.shape(points))
+        """D at world points (..., 3), RAS mm: of the same shape, float64.
+
+        Raises:
+            InputError: the last axis has another length than 3, or a coordinate is no finite
+                number.
+        """
+        return self._sample(_checked_points(points))
 
     def map_points(self, points: Array) -> Array:
-        """T at fixed world points (..., 3), RAS mm: points of the moving image."""
-        points = np.asarray(points, dtype=np.float64)
-        return points + self.displacement(points)
+        """T at fixed world points (..., 3), RAS mm: points of the moving image.
+
+        Raises:
+            InputError: as :meth:`displacement`.
+        """
+        points = _checked_points(points)
+        return points + self._sample(points)
 
     def warp(
         self,
-        image: Image,
+        image: AnyImage,
         interpolation: str = "linear",
         reference: Frame | None = None,
         outside: float | None = None,
@@ -99,7 +118,8 @@ class Transform:
         """An image of the moving space, sampled once from its own voxels: ``image(T(p))``.
 
         Args:
-            image: an image, mask or label map, on any grid.
+            image: an image, mask or label map, on any grid; given in the same ways as to
+                :func:`tf_lungreg.register`.
             interpolation: ``"linear"``, ``"nearest"`` for labels, or ``"cubic"``.
             reference: the grid of the result; by default the field's.
             outside: the value of points outside the image; by default 0, no label, with
@@ -111,11 +131,14 @@ class Transform:
             ``outside`` needs it, and become float32 otherwise.
 
         Raises:
-            InputError: an unknown interpolation, or ``outside`` is no finite number; of integers
-                with ``"nearest"``, none that a type can hold together with them.
+            MissingFileError, InputError: the image cannot be used, an unknown interpolation, or
+                ``outside`` is no finite number; of integers with ``"nearest"``, none that a type
+                can hold together with them.
         """
         if outside is not None and not np.isfinite(outside):
             raise InputError(f"outside: a finite number is needed, not {outside}.")
+        if not isinstance(image, Image):
+            image = as_image(image, "image", exact=interpolation == "nearest")
         frame = self.frame if reference is None else reference
         mask = image.data.dtype == bool
         if mask:
@@ -190,8 +213,39 @@ class Transform:
         if frame is self.frame:  # what is stored needs no interpolation
             points += self.data[slab]
         else:
-            points += self.displacement(points)
+            points += self._sample(points)
         return points
+
+    def _sample(self, points: Array) -> Array:
+        """D at points (..., 3) of float64."""
+        voxels = apply_affine(np.linalg.inv(self.frame.affine), points.reshape(-1, 3))
+        return sample_linear(self.data, voxels, np.float64).reshape(points.shape)
+
+
+def _checked_points(points: ArrayLike, name: str = "points") -> Array:
+    """Points (..., 3) as float64.
+
+    Raises:
+        InputError: they are none.
+    """
+    try:
+        array = np.asarray(points)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iuf" or array.shape[-1:] != (3,):
+        turned = "; transpose the array" if array.ndim == 2 and len(array) == 3 else ""
+        raise InputError(
+            f"{name}: an array of shape {array.shape} and type {array.dtype}; numbers of shape "
+            f"(..., 3) are needed, x, y and z in RAS mm along the last axis{turned}."
+        )
+    array = array.astype(np.float64, copy=False)
+    bad = np.count_nonzero(~np.isfinite(array).all(axis=-1))
+    if bad:
+        raise InputError(
+            f"{name}: {bad} of {array.size // 3} hold NaN or infinity; leave them out, or replace "
+            "them with finite coordinates."
+        )
+    return array
 
 
 def _that_holds(value: float, data: Array) -> Array:

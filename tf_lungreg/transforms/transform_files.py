@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from pathlib import Path
 
 import nibabel as nib
@@ -28,34 +29,52 @@ from tf_lungreg.images.nifti import (
 # would turn from RAS.
 VECTOR_INTENT = 1007
 
-DISPLACEMENT = "displacement.nii.gz"  # in a folder of results
+# In a folder of results: the whole transform, and the part of it that follows the affine one.
+DISPLACEMENT = "displacement.nii.gz"
+DEFORMATION = "deformation.nii.gz"
+_PART = "deformation"  # intent_name in the header of the second
+_DESCRIPTION = "deformation without affine.tfm; displacement.nii.gz is the whole"  # of 80 bytes
 
 _BYTES_TO_READ = 12  # a number of a field: as stored, as float32 and with other signs
 
 _SIGNS = ras_to_lps(np.ones(3))
 
 
-def write_displacement(path: str | os.PathLike[str], data: Array, frame: Frame) -> None:
+def write_displacement(
+    path: str | os.PathLike[str], data: Array, frame: Frame, part: bool = False
+) -> None:
     """Writes a field as NIfTI: (X, Y, Z, 1, 3) float32, LPS mm, intent 1007.
 
     Args:
         path: NIfTI, replaced where it exists.
         data: (X, Y, Z, 3), RAS mm.
         frame: its grid.
+        part: whether it is the deformation without the affine part; the header then says so, and
+            :func:`read_displacement` warns.
     """
     stored = np.empty((*frame.shape, 1, 3), np.float32, order="F")
     for axis, sign in enumerate(_SIGNS):
         np.multiply(data[..., axis], np.float32(sign), out=stored[..., 0, axis])
     image = nifti_image(stored, frame)
-    image.header.set_intent(VECTOR_INTENT)
+    image.header.set_intent(VECTOR_INTENT, name=_PART if part else "")
+    if part:
+        image.header["descrip"] = _DESCRIPTION
     with replacing(path) as temporary:
         write_nifti(temporary, image)
+
+
+def displacement_file(path: str | os.PathLike[str]) -> Path:
+    """The file with the displacements: the path itself, or in a folder of results."""
+    path = Path(path)
+    return path / DISPLACEMENT if path.is_dir() else path
 
 
 def read_displacement(
     path: str | os.PathLike[str], nifti_frame: str = "sform"
 ) -> tuple[Array, Frame]:
     """Reads what :func:`write_displacement` wrote, and the fields that ANTs writes.
+
+    Warns of a deformation without its affine part.
 
     Args:
         path: the file, or a registration's folder of results, which holds it.
@@ -68,9 +87,7 @@ def read_displacement(
         MissingFileError: there is no such file.
         InputError: it is no displacement field of intent 1007, or damaged.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / DISPLACEMENT
+    path = displacement_file(path)
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; a displacement field is needed.")
     try:
@@ -99,10 +116,18 @@ def read_displacement(
             f"{path}: not a readable displacement field ({reason}); displacement.nii.gz of a "
             "registration is needed."
         ) from error
+    if image.header.get_intent()[2] == _PART:
+        warnings.warn(
+            f"{path}: only a part of the transform, the deformation without affine.tfm; "
+            f"{DISPLACEMENT}, or the folder of the results, is the whole transform.",
+            stacklevel=4,
+        )
     affine = nifti_affine(image, path, nifti_frame)
     check_affine(affine, str(path))
     if not np.isfinite(data).all():
-        raise InputError(f"{path}: displacements are NaN or infinite; numbers are needed.")
+        raise InputError(
+            f"{path}: displacements are NaN, infinite or exceed float32; numbers in mm are needed."
+        )
     vectors = data[..., 0, :] * _SIGNS.astype(np.float32)
     return vectors, Frame(shape[:3], affine)
 

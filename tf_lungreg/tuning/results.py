@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import keras_tuner as kt
 
 from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.files import write_json
+from tf_lungreg.files import read_json, write_json
 from tf_lungreg.tables.spreadsheets import for_spreadsheets
 from tf_lungreg.tables.table import write_table
 from tf_lungreg.tuning.settings import TuningSettings
@@ -76,7 +75,7 @@ def read_best(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; the folder of a search is needed.")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings = read_json(path)["settings"]
         return {"alpha": settings["alpha"], "beta": settings["beta"], **settings}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the result of a search ({error}).") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.files import check_folder, write_json
+from tf_lungreg.files import check_folder, read_json, write_json
 from tf_lungreg.setting import check_settings, setting
 from tf_lungreg.training.settings import TrainingSettings
 
@@ -124,7 +124,7 @@ def await_search(out: Path, config: TuningSettings, seconds: float = 600) -> Non
 
 def _read_settings(out: Path) -> dict[str, Any]:
     try:
-        settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(out / SETTINGS)
         _ = settings["training"]["cohort"], settings["tuner"]
         return settings
     except (OSError, ValueError, KeyError, TypeError):
