@@ -82,6 +82,23 @@ def check_utf8(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{shown}: the name is not UTF-8; rename the file or folder.") from None
 
 
+def check_file(path: str | os.PathLike[str], needed: str) -> None:
+    """Refuses a name at which there is nothing to read.
+
+    Args:
+        path: the name.
+        needed: what the file should be, such as ``"a table"``.
+
+    Raises:
+        MissingFileError: there is nothing.
+        InputError: it is a folder's.
+    """
+    if os.path.isdir(path):
+        raise InputError(f"{os.fspath(path)}: is a folder; {needed} is needed.")
+    if not os.path.exists(path):
+        raise MissingFileError(f"{os.fspath(path)}: no such file; {needed} is needed.")
+
+
 def check_new_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuses the name of a file that is taken or cannot be written, before any work for it.
 

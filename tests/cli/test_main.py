@@ -71,6 +71,28 @@ def test_a_command_whose_reader_ends_goes_on_and_succeeds():
     assert both.returncode == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("flush", [True, False])
+def test_output_that_is_full_is_named_and_the_work_goes_on(flush):
+    code = WORK.format(open_error=True).replace("flush=True", f"flush={flush}")
+    for words in ([], ["--help"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", code.replace('["phantom"', f'[*{words}, "phantom"')],
+                **{"stdout": full, "stderr": subprocess.PIPE, "encoding": "utf-8"},
+            )
+        message = "tf-lungreg: standard output: cannot be written (No space left on device)."
+        expected = [message] if words else ["warning", "done", message]
+        assert done.returncode == 2 and done.stderr.splitlines() == expected
+
+
+def test_output_that_is_closed_is_no_matter():
+    code = WORK.format(open_error=True)
+    words = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, stderr=subprocess.PIPE, encoding="utf-8")
+    assert done.returncode == 0 and done.stderr.splitlines() == ["warning", "done"]
+
+
 def test_what_the_package_logs_is_printed(monkeypatch, capsys):
     def work(options):
         for name in ("tf_lungreg.tuning.search", "elsewhere"):

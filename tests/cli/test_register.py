@@ -175,7 +175,9 @@ def no_pretrained(monkeypatch):
         ),
         ("fixed.nii.gz moving.nii.gz --out out --memory 1 --server localhost:1", "--memory"),
         ("--pairs none.csv", "none.csv: no such file"),
-        ("fixed.nii.gz moving.nii.gz --pairs pairs.csv", "images belongs in the table"),
+        ("--pairs .", ".: is a folder; a table is needed"),
+        ("--pairs a.csv --fixed-mask m.nii", "--fixed-mask belongs in the table, a.csv"),
+        ("fixed.nii.gz moving.nii.gz --pairs pairs.csv", "the images belong in the table"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(images, no_pretrained, capsys, words, message):

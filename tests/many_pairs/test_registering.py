@@ -64,7 +64,7 @@ def test_a_table(tmp_path):
         (("fixed,moving,name", "a.nii,b.nii,../up"), "'../up'"),
         (("fixed,moving,name", "a.nii,b.nii,.."), "'..'"),
         (("fixed,moving,name", "a.nii,b.nii,summary.csv"), "'summary.csv'"),
-        (("fixed,moving,name", "a.nii,b.nii," + "a" * 256), "no folder's name"),
+        (("fixed,moving,name", "a.nii,b.nii," + "a" * 256), "cannot be a folder's"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path, lines, word):

@@ -54,6 +54,7 @@ def test_fcsv_in_its_own_system(tmp_path, version, system, sign, flag):
 @pytest.mark.parametrize(("system", "sign"), [("LPS", -1), ("RAS", 1)])
 def test_json_in_its_own_system(tmp_path, system, sign, flag):
     text = markups(system, coordinateUnits=["mm", "UCUM", "millimeter"])
+    read_landmarks(write(tmp_path / "F.json", text), flag)  # renamed
     points = read_landmarks(write(tmp_path / "F.mrk.json", text), flag).mean()
     assert list(points) == ["carina", "apex, left"]  # the third has no position yet
     np.testing.assert_allclose(points["carina"], [sign * 10.5, -sign * 20, 30])
@@ -74,6 +75,7 @@ def test_json_in_its_own_system(tmp_path, system, sign, flag):
         ("a.mrk.json", markups(points=[{"label": "a", "position": [1, 2, "x"]}]), "finite numbers"),
         ("a.mrk.json", markups(points=[{"label": "", "position": [1, 2, 3]}]), "without a name"),
         ("a.mrk.json", "{}", "not a readable file of points"),
+        ("a.json", "{}", "not a readable file of points"),
         ("a.mrk.json", "[1]", "not a readable file of points"),
         ("a.mrk.json", "name,x,y,z", "not a readable file of points"),
         pytest.param("a.mrk.json", "[" * 100_000, "not a readable file of points", id="deep"),

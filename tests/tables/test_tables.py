@@ -40,7 +40,8 @@ def test_the_delimiter_follows_the_suffix_or_the_caller(tmp_path):
         ("name,x\na,1,5\n", ["line 2", "3 cells"]),
         (b"name,x\na,\xff\xfe\n", ["UTF-8"]),
         (b"\x1f\x8b\x08\x00\x9c", ["UTF-8"]),
-        ('name,x\n"a,1\n', ["not a readable table"]),
+        ('name,x\n"a,1\n', ["a quotation mark is opened and not closed"]),
+        ('name,x\n"a"b,1\n', ["not a readable table"]),
     ],
 )
 def test_bad_tables(tmp_path, text, words):
@@ -68,9 +69,10 @@ def test_errors_do_not_repeat_a_header_that_is_no_tables(tmp_path, text):
 
 
 def test_missing_tables(tmp_path):
-    for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(MissingFileError, match=str(path)):
-            read_table(path)
+    with pytest.raises(MissingFileError, match=r"none\.csv: no such file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=f"{tmp_path}: is a folder; a table is needed"):
+        read_table(tmp_path)
     with pytest.raises(MissingFileError, match=r"none\.csv"):
         read_landmarks(tmp_path / "none.csv")
 

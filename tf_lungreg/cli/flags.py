@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
+from tf_lungreg.errors import USER_ERRORS, InputError
+from tf_lungreg.files import check_file
 from tf_lungreg.setting import REQUIRED, Setting, settings_in
 
 
@@ -112,8 +113,7 @@ def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """
     import yaml  # seldom needed
 
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; a YAML file of settings is needed.")
+    check_file(path, "a YAML file of settings")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError

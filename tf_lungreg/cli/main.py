@@ -71,8 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notices of TensorFlow's start
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by the client
     _prepare_names(sys.argv[1:] if arguments is None else arguments)
-    with outliving_readers(), printed_messages():
-        return _run(make_parser().parse_args(arguments))
+    try:
+        with outliving_readers(), printed_messages():
+            return _run(make_parser().parse_args(arguments))
+    except InputError as error:  # of standard output
+        print(f"tf-lungreg: {error}", file=sys.stderr)
+        return 2
 
 
 def _run(options: argparse.Namespace) -> int:

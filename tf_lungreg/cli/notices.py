@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Generator
 from typing import Any, TextIO
 
+from tf_lungreg.errors import InputError
+
 
 @contextlib.contextmanager
 def printed_messages() -> Generator[None]:
@@ -54,22 +56,36 @@ def plain_warnings() -> Generator[None]:
 
 @contextlib.contextmanager
 def outliving_readers() -> Generator[None]:
-    """Lets a command finish its work when whatever reads its output ends, such as ``| head``."""
+    """Lets a command finish its work when whatever reads its output ends, such as ``| head``.
+
+    Raises:
+        InputError: at the end, if standard output could not be written for another reason.
+    """
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Outliving(stream) for stream in streams)
+    out, err = sys.stdout, sys.stderr = tuple(_Outliving(stream) for stream in streams)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        out.flush()
+        err.flush()
         sys.stdout, sys.stderr = streams
+        if out.problem:
+            raise InputError(f"standard output: cannot be written ({out.problem}).")
 
 
 class _Outliving:
-    """A stream that goes silent when nobody reads it any more."""
+    """A stream that goes silent when nobody reads it any more, or when it cannot be written.
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    Args:
+        stream: None if it was closed before the process began.
+
+    Attributes:
+        problem: what the system said when the stream could not be written.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = open(os.devnull, "w") if stream is None else stream
+        self.problem = ""
 
     def write(self, text: str) -> int:
         self._try(self._stream.write, text)
@@ -81,11 +97,13 @@ class _Outliving:
     def _try(self, action: Callable[..., object], *arguments: str) -> None:
         try:
             action(*arguments)
-        except BrokenPipeError:
+        except OSError as error:
             # What is still in the buffer goes nowhere as well, at the end of the process too.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+            if not isinstance(error, BrokenPipeError):
+                self.problem = error.strerror or str(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -108,10 +108,15 @@ def _run_one(options: argparse.Namespace) -> None:
 
 
 def _run_pairs(options: argparse.Namespace) -> None:
-    named = ("images", "fixed", "moving", "fixed_mask", "moving_mask", "landmarks")
-    for name in named:
+    if options.images:
+        raise InputError(
+            f"--pairs: the images belong in the table, {options.pairs}, not {options.images[0]} on "
+            "the command line."
+        )
+    for name in ("fixed", "moving", "fixed_mask", "moving_mask", "landmarks"):
         if getattr(options, name):
-            raise InputError(f"--pairs: {name} belongs in the table, {options.pairs}.")
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"--pairs: {flag} belongs in the table, {options.pairs}.")
     from tf_lungreg.files import check_no_input
     from tf_lungreg.many_pairs.registering import read_pairs, register_pairs
     from tf_lungreg.many_pairs.summary import SUMMARY

@@ -62,10 +62,16 @@ def read_pairs(path: str | os.PathLike[str]) -> dict[str, PairInputs]:
         if not {"fixed", "moving"} <= set(cells):
             raise InputError(f"{path}: an image is missing in {row}; fixed and moving are needed.")
         name = row.get("name") or f"{stem(cells['moving'])}_to_{stem(cells['fixed'])}"
-        if name in pairs or not _is_folder_name(name):
+        if name in pairs:
             raise InputError(
-                f"{path}: the pair's name {name!r} appears twice or is no folder's name; "
-                "give each pair one of its own in the column 'name'."
+                f"{path}: the pair's name {name!r} appears twice; give each pair one of its own in "
+                "the column 'name'."
+            )
+        if not _is_folder_name(name):
+            raise InputError(
+                f"{path}: the pair's name {name!r} cannot be a folder's; a name of at most "
+                f"{_LONGEST_NAME} bytes is needed, without / and \\, that begins with no dot "
+                f"and is not {SUMMARY}."
             )
         pairs[name] = PairInputs(**{c: str(path.parent / cell) for c, cell in cells.items()})
     return pairs

@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_file
 
 NAME = "lungreg"  # of the model, where none is given
 
@@ -31,8 +32,7 @@ def read_pem(path: str | os.PathLike[str]) -> bytes:
         MissingFileError, InputError: there is no such file, or it is no PEM file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; a PEM file is needed.")
+    check_file(path, "a PEM file")
     content = path.read_bytes()
     if b"-----BEGIN" not in content:
         raise InputError(f"{path}: not a PEM file; one with -----BEGIN is needed.")

@@ -47,7 +47,7 @@ def read_landmarks(path: str | os.PathLike[str], coordinates: str = "ras") -> La
     """Reads a table ``name,x,y,z[,observer]`` in mm, or points that 3D Slicer saved.
 
     Args:
-        path: a table, or a file that ends in .fcsv or .mrk.json.
+        path: a table, or a file of 3D Slicer's, which ends in .fcsv or .json.
         coordinates: ``"ras"`` or ``"lps"``, the system of a table. Slicer's files state their own.
 
     Returns:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.files import parse_json
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_file, parse_json
 
-ENDINGS = (".fcsv", ".mrk.json")
+ENDINGS = (".fcsv", ".json")  # Slicer itself ends the second in .mrk.json
 
 _SYSTEMS = {"0": "ras", "1": "lps", "ras": "ras", "lps": "lps"}  # numbers until Slicer 4.10
 _COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatednodeid".split(",")
@@ -27,7 +27,7 @@ def read_slicer(path: Path) -> list[MarkedPoint]:
     """Reads the points of a file.
 
     Args:
-        path: ends in .fcsv or .mrk.json.
+        path: ends in .fcsv or .json.
 
     Returns:
         For each point a row with ``name``, ``x``, ``y``, ``z`` as text, in mm, and its coordinate
@@ -37,8 +37,7 @@ def read_slicer(path: Path) -> list[MarkedPoint]:
         MissingFileError: there is no such file.
         InputError: it is damaged, holds no points, or has another coordinate system or unit.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; a table of landmarks is needed.")
+    check_file(path, "a table of landmarks")
     read = _read_fcsv if path.name.lower().endswith(".fcsv") else _read_json
     try:
         points = list(read(path, path.read_text(encoding="utf-8-sig")))

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tf_lungreg.errors import InputError, MissingFileError
-from tf_lungreg.files import replacing
+from tf_lungreg.errors import InputError
+from tf_lungreg.files import check_file, replacing
 from tf_lungreg.tables.slicer import is_slicer
 
 NOT_AVAILABLE = "n/a"  # BIDS' word for a missing value
@@ -30,16 +30,20 @@ def read_table(
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: not a text table, no rows, a missing or doubled column, a row of another length.
+        InputError: a folder, not a text table, no rows, a missing or doubled column, a row of
+            another length.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; a table is needed.")
+    check_file(path, "a table")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=delimiter or _delimiter(path), strict=True)
             lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (UnicodeDecodeError, csv.Error) as error:
+        if "unexpected end of data" in str(error):
+            raise InputError(
+                f"{path}: a quotation mark is opened and not closed; close it, or leave it out."
+            ) from error
         raise InputError(
             f"{path}: not a readable table ({error}); UTF-8 text is needed."
         ) from error
