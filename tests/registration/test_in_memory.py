@@ -133,7 +133,7 @@ def test_types_that_scipy_lacks_are_converted(pair, given, kept):
 
 def test_a_function_that_reads_voxels_is_checked_as_well(pair):
     frame = lr.Image.read(pair.fixed).frame
-    with pytest.raises(InputError, match="goes with a Frame"):
+    with pytest.raises(InputError, match="a frame is needed"):
         lr.Image(lambda: np.zeros((4, 5, 6)), np.eye(4))
     with pytest.raises(InputError, match="type complex128"):
         lr.Image(lambda: np.zeros((4, 5, 6), complex), frame).data
@@ -180,8 +180,9 @@ def test_the_place_by_the_qform_in_memory(pair, tools):
     shifted = image.affine.copy()
     shifted[0, 3] += 20
     moved.set_qform(shifted, code=1)
-    with pytest.warns(UserWarning, match="The qform is used"):
+    with pytest.warns(UserWarning, match="The qform is used") as told:
         result = lr.register(pair.fixed, moved, tools.known_model(), nifti_frame="qform")
+    assert len(told) == 1
     np.testing.assert_allclose(result.moving.affine, shifted, atol=1e-3)
     with pytest.warns(UserWarning, match="The qform is used"):
         again = result.apply(moved)

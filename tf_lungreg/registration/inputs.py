@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -70,6 +71,8 @@ class PairInputs:
             raise InputError("landmarks: the tables of both images are needed, or none.")
         images = {n: value for n, value in given.items() if not n.endswith("landmarks")}
         opened = {n: as_image(value, n, nifti_frame) for n, value in images.items()}
+        # For the record; of images in memory their headers would be warned of once more.
+        object.__setattr__(self, "_opened", opened)
         landmarks = None
         if self.fixed_landmarks is not None and self.moving_landmarks is not None:
             tables = (self.fixed_landmarks, self.moving_landmarks)
@@ -95,7 +98,8 @@ class PairInputs:
 
     def record(self) -> dict[str, dict[str, str]]:
         """Name and SHA-256 of each input: of a file, of a folder's files in order, or of voxels."""
-        return {name: _record(name, value) for name, value in self.given().items()}
+        opened = getattr(self, "_opened", {})
+        return {name: _record(name, value, opened) for name, value in self.given().items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +158,10 @@ def _check_file_name(name: str, value: AnyImage) -> None:
         check_name(entry.path)
 
 
-def _record(name: str, value: AnyImage) -> dict[str, str]:
+def _record(name: str, value: AnyImage, opened: Mapping[str, Image]) -> dict[str, str]:
     if isinstance(value, (str, os.PathLike)):
         return {"path": os.fspath(value), "sha256": checksum(value)}
-    image = as_image(value, name)
+    image = opened[name] if name in opened else as_image(value, name)
     digest = hashlib.sha256(np.ascontiguousarray(image.data).data)
     digest.update(np.ascontiguousarray(image.affine).data)
     return {"path": image.name, "sha256": digest.hexdigest()}
