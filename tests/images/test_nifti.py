@@ -195,7 +195,7 @@ def test_a_file_of_another_kind_in_nifti_s_name(tmp_path):
 
 
 def test_an_image_of_nibabel_without_affine():
-    with pytest.raises(InputError, match="^in memory: the image has no affine"):
+    with pytest.raises(InputError, match="^in memory: an image of nibabel without an affine"):
         Image.from_nibabel(nib.Nifti1Image(np.zeros(SHAPE), None), "in memory")
 
 

@@ -48,6 +48,7 @@ MARGIN = 2  # steps of the coarsest control grid around the image
 AFFINE_RATE = 0.03  # of Adam, on normalised coordinates
 LOGITS_RATE = 0.2  # of Adam on the coarsest level, halved on each next as what is left to move is
 SETTLED = Ending(8, 0.05)  # steps that gain less gain nothing, ...
+SETTLED_AFFINE = Ending(12, 0.01)  # a step on the coarsest level costs next to nothing
 SETTLED_AUTO = Ending(4, 0.3)  # ... and steps that gain less are not worth their time
 IMPROVEMENT = 1e-4  # of the image term, below which nothing has improved
 REACH = 2.0  # voxels of a network's grid; a level of larger voxels shows nothing that it missed
@@ -216,7 +217,7 @@ class _Course:
             identity,
             AFFINE_RATE,
             steps,
-            self._ending,
+            SETTLED_AFFINE,
             self._show,
         )
         affine = np.linalg.solve(world_affine(found.values, images.frame), start.affine)
