@@ -1,6 +1,8 @@
 """The graph that is exported, run as TensorFlow Serving runs it: a session that feeds tensors."""
 
+import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,30 +10,43 @@ import tensorflow as tf
 from scipy import ndimage
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
-from tf_lungreg.export import load_model
+from tf_lungreg.errors import InputError
+from tf_lungreg.export import export_model, load_model, read_card
 
 NEEDS_PYTHON = {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
 
 
 @pytest.fixture
-def serve(exported):
-    """Runs a signature; the feeds are not compared with its shapes, as in TensorFlow Serving."""
-    with tf.Graph().as_default() as graph:
-        session, load = tf.compat.v1.Session(graph=graph), tf.compat.v1.saved_model.load
-        signatures = load(session, ["serve"], str(exported.version)).signature_def
+def session():
+    """Loads a model into a session; the feeds are not compared with the signatures' shapes."""
+    with contextlib.ExitStack() as stack:
 
-    def run(signature, **inputs):
-        definition = signatures[signature]
-        assert set(definition.inputs) == set(inputs)
-        options = config_pb2.CallableOptions(
-            feed=[definition.inputs[name].name for name in inputs],
-            fetch=[info.name for info in definition.outputs.values()],
-        )
-        values = session._make_callable_from_options(options)(*inputs.values())
-        return dict(zip(definition.outputs, values))
+        def load(exported):
+            with tf.Graph().as_default() as graph:
+                session = tf.compat.v1.Session(graph=graph)
+                stack.callback(session.close)
+                load = tf.compat.v1.saved_model.load
+                signatures = load(session, ["serve"], str(exported.version)).signature_def
 
-    yield run
-    session.close()
+            def run(signature, **inputs):
+                definition = signatures[signature]
+                assert set(definition.inputs) == set(inputs)
+                options = config_pb2.CallableOptions(
+                    feed=[definition.inputs[name].name for name in inputs],
+                    fetch=[info.name for info in definition.outputs.values()],
+                )
+                values = session._make_callable_from_options(options)(*inputs.values())
+                return dict(zip(definition.outputs, values))
+
+            return run
+
+        yield load
+
+
+@pytest.fixture
+def serve(exported, session):
+    """Runs a signature of the exported model."""
+    return session(exported)
 
 
 @pytest.fixture
@@ -114,6 +129,50 @@ def test_sampling_refuses_what_does_not_fit(serve, rng, signature):
     grid[0, 0, 0, 0, 0] = np.nan
     with pytest.raises(tf.errors.InvalidArgumentError, match="grid: not all values are finite"):
         serve(signature, volume=volume, grid=grid)
+
+
+@pytest.fixture
+def limited(exported, tmp_path):
+    """The model with a limit of 5000 voxels."""
+    return SimpleNamespace(version=export_model(exported.model, tmp_path / "m", {}, voxels=5000))
+
+
+def refuse(serve, word, signature, **inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=word):
+        serve(signature, **inputs)
+
+
+@pytest.mark.parametrize("shape", [(10**6,), (65,), (8, 8), ()])
+def test_a_query_is_short(serve, shape):
+    refuse(serve, "at most 64 values|expected shape", "card", query=np.zeros(shape, np.int32))
+    assert len(serve("card", query=np.zeros(64, np.int32))["card"]) == 64
+
+
+def test_a_request_has_as_many_voxels_as_the_card_says(limited, session):
+    assert read_card(limited.version)["limits"] == {"voxels": 5000}
+    serve = session(limited)
+    most, more = (np.zeros((1, 10, 20, n, 1), np.float32) for n in (25, 26))
+    assert serve("serving_default", moving=most, fixed=most)["grid"].shape == (1, 10, 20, 25, 3)
+    refuse(serve, "at most 5000 voxels", "serving_default", moving=more, fixed=most)
+    refuse(serve, "at most 5000 voxels", "serving_default", moving=most, fixed=more)
+    batch = np.zeros((2, 10, 20, 13, 1), np.float32)
+    refuse(serve, r"of a batch.*\[5200\]", "serving_default", moving=batch, fixed=batch)
+    for signature, kind in (("warp", np.float32), ("warp_labels", np.int64)):
+        volume = np.zeros((1, 10, 20, 100, 1), kind)  # four times the voxels of a grid
+        grid, larger = (np.zeros((*v.shape[:4], 3), np.float32) for v in (most, more))
+        assert serve(signature, volume=volume, grid=grid)["warped"].shape == most.shape
+        refuse(serve, "grid: at most 5000", signature, volume=volume, grid=larger)
+        volume = np.zeros((1, 10, 20, 101, 1), kind)
+        refuse(serve, "volume: at most 20000", signature, volume=volume, grid=grid)
+
+
+def test_the_limit_is_the_cards_unless_another_is_given(exported, limited, tmp_path):
+    assert read_card(exported.version)["limits"] == {"voxels": 32_000_000}
+    card = read_card(limited.version)
+    again = export_model(exported.model, tmp_path / "m", card)
+    assert read_card(again)["limits"] == {"voxels": 5000}
+    with pytest.raises(InputError, match="max-voxels: 4096 or more are needed, not 0"):
+        export_model(exported.model, tmp_path / "m", card, voxels=0)
 
 
 def read_graph(exported):

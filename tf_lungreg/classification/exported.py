@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.reading import CARD, find_model, read_card
+from tf_lungreg.export.signatures import card_answers
 from tf_lungreg.export.writing import add_version
 from tf_lungreg.files import write_json
 
@@ -131,6 +132,6 @@ class _Classifiers(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, name="query")])
         def card(query: tf.Tensor):
-            return {"card": tf.fill(tf.shape(query), self._card)}
+            return {"card": card_answers(query, self._card)}
 
         return {"serving_default": classify, "classify": classify, "card": card}

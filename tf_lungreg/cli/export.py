@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("saved_models") / "lungreg",
         help="the model's folder, where it takes the next version (default: %(default)s)",
     )
+    parser.add_argument(
+        "--max-voxels",
+        type=int,
+        metavar="N",
+        help="voxels that a request to the model may have (default: as before, or 32 million)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -26,10 +32,10 @@ def run(options: argparse.Namespace) -> None:
     if options.run is not None:
         from tf_lungreg.training.run_export import export_run
 
-        print(f"model    {export_run(options.run, options.out)}")
+        print(f"model    {export_run(options.run, options.out, options.max_voxels)}")
     else:
         from tf_lungreg.export.rebuilding import renew_model
         from tf_lungreg.files import check_folder
 
         check_folder(options.out)
-        print(f"model    {renew_model(options.model, options.out)}")
+        print(f"model    {renew_model(options.model, options.out, options.max_voxels)}")

@@ -41,15 +41,18 @@ def rebuild_model(
     return model
 
 
-def renew_model(path: str | os.PathLike[str], base: str | os.PathLike[str]) -> Path:
+def renew_model(
+    path: str | os.PathLike[str], base: str | os.PathLike[str], voxels: int | None = None
+) -> Path:
     """Exports a model's weights again: the same function, whatever made its graph.
 
     Args:
         path: an exported model.
         base: the model's folder, in which it takes the next version; it may be the same.
+        voxels: that the new graph takes at most, see :func:`tf_lungreg.export.export_model`.
 
     Returns:
-        The version's folder, with the same card.
+        The version's folder, with the same card but for that limit.
 
     Raises:
         MissingFileError, InputError: there is no such model, or its weights do not fit its preset.
@@ -57,4 +60,4 @@ def renew_model(path: str | os.PathLike[str], base: str | os.PathLike[str]) -> P
     version = find_model(path)
     card = read_card(version)
     model = rebuild_model(card, read_weights(version), str(version))
-    return export_model(model, base, card)
+    return export_model(model, base, card, voxels)

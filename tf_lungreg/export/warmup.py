@@ -6,6 +6,7 @@ reads the records from ``assets.extra/tf_serving_warmup_requests`` inside the ve
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tf_lungreg.arrays import Array
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 _SHAPE = (1, 16, 16, 16)  # every operation runs once; a whole volume would take gigabytes
+WARMUP_VOXELS = math.prod(_SHAPE)
 
 
 def write_warmup(version: Path, name: str) -> None:

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.export.reading import CARD, list_versions
-from tf_lungreg.export.signatures import RegistrationModule
-from tf_lungreg.export.warmup import write_warmup
+from tf_lungreg.export.signatures import VOXELS, RegistrationModule
+from tf_lungreg.export.warmup import WARMUP_VOXELS, write_warmup
 from tf_lungreg.files import one_line, write_json
 
 # What is true of every model of this package; the rest of a card is the training's.
@@ -39,21 +39,32 @@ _ABOUT = {
 _OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
 
-def export_model(model: tf.keras.Model, base: str | os.PathLike[str], card: dict[str, Any]) -> Path:
+def export_model(
+    model: tf.keras.Model,
+    base: str | os.PathLike[str],
+    card: dict[str, Any],
+    voxels: int | None = None,
+) -> Path:
     """Writes the next version of a model; what is there stays as it is.
 
     Args:
         model: of :func:`tf_lungreg.models.build_registration_model`.
         base: the model's folder, which holds its versions.
         card: what a user must know of this model besides what is true of all; kept as JSON.
+        voxels: that the graph takes in one request at most; None keeps the card's limit, or
+            takes 32 million where it has none. The card holds it as ``limits.voxels``, not among
+            the settings: they decide results, and the limit does not.
 
     Returns:
         The version's folder.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or the limit is too low.
     """
-    base, card = Path(base), {**_ABOUT, **card}
+    most: int = card.get("limits", {}).get("voxels", VOXELS) if voxels is None else voxels
+    if most < WARMUP_VOXELS:
+        raise InputError(f"max-voxels: {WARMUP_VOXELS} or more are needed, not {most}.")
+    base, card = Path(base), {**_ABOUT, **card, "limits": {"voxels": most}}
     module = RegistrationModule(model, card)
 
     def write(folder: Path) -> None:

@@ -34,12 +34,15 @@ def best_model(run: Path, settings: Mapping[str, Any]) -> tf.keras.Model:
     return model
 
 
-def export_run(run: str | os.PathLike[str], models: str | os.PathLike[str]) -> Path:
+def export_run(
+    run: str | os.PathLike[str], models: str | os.PathLike[str], voxels: int | None = None
+) -> Path:
     """Exports the best epoch of a training.
 
     Args:
         run: folder of a run that has ended.
         models: folder of the model, in which it takes the next version.
+        voxels: that the graph takes at most, see :func:`tf_lungreg.export.export_model`.
 
     Returns:
         The version's folder.
@@ -54,7 +57,7 @@ def export_run(run: str | os.PathLike[str], models: str | os.PathLike[str]) -> P
     model = best_model(Path(run), settings)
     measured = {key: value for key, value in metrics.items() if key not in _NOT_MEASURED}
     card = {"settings": settings, "software": metrics["software"], "metrics": measured}
-    return export_model(model, models, card)
+    return export_model(model, models, card, voxels)
 
 
 def _read_metrics(run: Path) -> dict[str, Any]:
