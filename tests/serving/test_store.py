@@ -1,6 +1,8 @@
 """Models that come and go while the server runs, and requests that wait."""
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from concurrent import futures
@@ -159,39 +161,98 @@ def test_what_is_under_way_is_finished(start, pair, arrival):
             waiting = pool.submit(call, running.address, pair)
             assert arrived.wait(60)
             running.stop(grace=60)
-            with pytest.raises(grpc.RpcError) as refused:
-                call(running.address, pair)
-            assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+            eventually(lambda: _is_refused(running.address, pair))
         assert np.isfinite(tf.make_ndarray(waiting.result().outputs["affine"])).all()
 
 
-class Failing(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Fails with a code, so many times, then with NOT_FOUND."""
+def _is_refused(address, pair):
+    """Whether no connection is made, or a call on it ends before a server has it."""
+    try:
+        call(address, pair, timeout=1)
+    except grpc.RpcError as error:
+        return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    return False
 
-    def __init__(self, code, times):
-        self.code, self.left, self.calls = code, times, 0
+
+class Failing(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Fails with a code."""
+
+    def __init__(self, code):
+        self.code, self.calls = code, 0
 
     def Predict(self, request, context):
         self.calls += 1
-        self.left -= 1
-        context.abort(self.code if self.left >= 0 else grpc.StatusCode.NOT_FOUND, "so it is")
+        context.abort(self.code, "so it is")
+
+
+def serve_with(servicer, port=0):
+    """A server on a port, and the port."""
+    other = grpc.server(futures.ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, other)
+    port = other.add_insecure_port(f"127.0.0.1:{port}")
+    other.start()
+    return other, port
 
 
 @pytest.mark.parametrize(
-    "code, calls, word",
+    "code, word",
     [
-        (grpc.StatusCode.UNAVAILABLE, 3, "does not serve"),  # tried until there is an answer
-        (grpc.StatusCode.INTERNAL, 1, "INTERNAL"),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, 1, "no room"),
+        (grpc.StatusCode.UNAVAILABLE, "not sent again, as it may have begun"),
+        (grpc.StatusCode.INTERNAL, "INTERNAL"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "no room"),
     ],
 )
-def test_only_what_no_server_took_is_sent_again(code, calls, word):
-    failing = Failing(code, times=2)
-    other = grpc.server(futures.ThreadPoolExecutor(1))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(failing, other)
-    port = other.add_insecure_port("127.0.0.1:0")
-    other.start()
+def test_what_a_server_took_is_not_sent_again(code, word):
+    failing = Failing(code)
+    other, port = serve_with(failing)
     with pytest.raises(InputError, match=word):
         RemoteModel(f"127.0.0.1:{port}")
-    assert failing.calls == calls
+    assert failing.calls == 1
     other.stop(grace=None).wait()
+
+
+def test_a_server_that_comes_while_the_client_waits(monkeypatch):
+    monkeypatch.setattr("tf_lungreg.serving.client._PATIENCE", 60)
+    other, port = serve_with(Failing(grpc.StatusCode.NOT_FOUND))
+    other.stop(grace=None).wait()  # nothing listens there
+    with futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(RemoteModel, f"127.0.0.1:{port}")
+        time.sleep(1)
+        assert not waiting.done()
+        other, _ = serve_with(Failing(grpc.StatusCode.NOT_FOUND), port)
+        with pytest.raises(InputError, match="does not serve"):
+            waiting.result(timeout=60)
+    other.stop(grace=None).wait()
+
+
+def test_a_request_that_kills_its_server_does_not_kill_the_next_one(tmp_path):
+    servers = []
+    for _ in range(2):
+        words = [sys.executable, "-c", FRAGILE]
+        servers.append(subprocess.Popen(words, stdout=subprocess.PIPE, encoding="ascii"))
+    ports = [server.stdout.readline().strip() for server in servers]
+    try:
+        with pytest.raises(InputError, match="not sent again"):
+            RemoteModel("ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports), timeout=60)
+        eventually(lambda: any(server.poll() is not None for server in servers))
+        time.sleep(1)
+        assert sorted(server.poll() is None for server in servers) == [False, True]
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+
+
+# Ends at the first request, as a server does whose memory is exceeded.
+FRAGILE = """
+import os, time
+from concurrent import futures
+import grpc
+server = grpc.server(futures.ThreadPoolExecutor(1))
+end = grpc.unary_unary_rpc_method_handler(lambda request, context: os._exit(9))
+name = "tensorflow.serving.PredictionService"
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Predict": end}),))
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+time.sleep(300)
+"""

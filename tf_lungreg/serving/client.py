@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,10 +22,13 @@ from tensorflow_serving.apis import (
 )
 
 from tf_lungreg.errors import InputError
+from tf_lungreg.serving.answers import ALL, read_card, read_registration
 from tf_lungreg.serving.wire import NAME, UNLIMITED, plain, read_pem
 
 _MEANING = {
-    grpc.StatusCode.UNAVAILABLE: "no server answers there",
+    grpc.StatusCode.UNAVAILABLE: (
+        "the server ended the call, which is not sent again, as it may have begun"
+    ),
     grpc.StatusCode.NOT_FOUND: (
         "does not serve that model or version; see --model-name and --model-version"
     ),
@@ -36,22 +39,9 @@ _MEANING = {
     grpc.StatusCode.UNIMPLEMENTED: "does not speak TensorFlow Serving's protocol",
 }
 
-# A call is sent again where no server took it, and on no other error: 0.5, 1, 2 s later at most.
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{"service": "tensorflow.serving.PredictionService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.5s",
-                "maxBackoff": "5s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_KEPT = 2**31 - 1  # bytes of a call that are kept to send it again; the default is 256 KiB
+# Seconds to wait for a connection, in which gRPC tries again. A call itself is sent once:
+# UNAVAILABLE also means that the server ended while it computed, perhaps because of this call.
+_PATIENCE = 3.5
 
 # Of the network, those that a registration needs: the grid follows from them.
 NEEDED = ("warped", "affine", "spatial_gradients")
@@ -67,7 +57,7 @@ class RemoteModel:
         version: a number, or a label such as ``"stable"``; by default the server's newest.
         tls: PEM file of the authority that signed the server's certificate; without it the
             connection is not encrypted.
-        timeout: seconds to wait for an answer, sending again included.
+        timeout: seconds to wait for an answer.
         outputs: of the network that are sent back; None for all four.
 
     Attributes:
@@ -91,23 +81,31 @@ class RemoteModel:
         _check(name, version, timeout)
         self._address, self._name, self._version = address, name, version
         self._tls, self._timeout, self._outputs = tls, timeout, outputs
-        channel = _channel(address, tls)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._channel = _channel(address, tls)
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         response = self._predict("card", {"query": np.zeros(1, np.int32)})
+        try:
+            self.card = read_card(response)
+        except InputError as error:
+            raise self._error(f"{error}; serve a model that this package exported") from error
         # A newer version may be loaded between two calls; what follows goes with this card.
         self._version = response.model_spec.version.value
-        self.card = json.loads(tf.make_ndarray(response.outputs["card"])[0])
         self.path = f"{address}/{name}/{self._version}"
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """The outputs for ``{"moving", "fixed"}``, both (batch, D, H, W, 1) in [0, 1].
 
         Raises:
-            InputError: the server cannot be reached any more, refuses the images or is too slow.
+            InputError: the server cannot be reached any more, refuses the images, is too slow, or
+                answers with something else than a registration.
         """
-        outputs = self._predict("serving_default", inputs, self._outputs).outputs
-        return {name: tf.constant(tf.make_ndarray(value)) for name, value in outputs.items()}
+        response = self._predict("serving_default", inputs, self._outputs)
+        shape = np.shape(inputs["moving"])[:4]
+        try:
+            return read_registration(response, self._outputs or ALL, shape)
+        except InputError as error:
+            raise self._error(f"{error}; nothing is made of this answer") from error
 
     def __reduce__(self) -> tuple[type[RemoteModel], tuple[Any, ...]]:
         """Connects anew in another process, to the same version."""
@@ -137,7 +135,8 @@ class RemoteModel:
         )
         response = self._call(self._stub.GetModelMetadata, request)
         found = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(found)
+        if not response.metadata["signature_def"].Unpack(found):
+            raise self._error("answers without signatures; another server is needed")
         return dict(found.signature_def)
 
     def _predict(
@@ -158,18 +157,35 @@ class RemoteModel:
         return spec
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        end = time.monotonic() + self._timeout
+        connected = self._connect(min(_PATIENCE, self._timeout))
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=max(end - time.monotonic(), 1e-3))
         except grpc.RpcError as error:
-            raise self._problem(error) from error
+            raise self._problem(error, connected) from error
 
-    def _problem(self, error: grpc.RpcError) -> InputError:
-        meaning = _MEANING.get(error.code(), f"failed with {error.code().name}")
+    def _connect(self, seconds: float) -> bool:
+        """Waits for a connection. Without one, the call that follows fails with the reason."""
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(seconds)
+        except grpc.FutureTimeoutError:
+            return False
+        finally:
+            ready.cancel()
+        return True
+
+    def _problem(self, error: grpc.RpcError, connected: bool) -> InputError:
+        code = error.code()
+        meaning = _MEANING.get(code, f"failed with {code.name}")
+        if code == grpc.StatusCode.UNAVAILABLE and not connected:
+            meaning = "no server answers there"
+        words = plain(error.details() or "")
+        return self._error(f"{meaning.format(timeout=self._timeout)} ({words})")
+
+    def _error(self, what: str) -> InputError:
         version = "" if self._version is None else f" version {self._version}"
-        return InputError(
-            f"server {self._address}, model {self._name}{version}: "
-            f"{meaning.format(timeout=self._timeout)} ({plain(error.details() or '')})."
-        )
+        return InputError(f"server {self._address}, model {self._name}{version}: {what}.")
 
 
 def _check(name: str, version: int | str | None, timeout: float) -> None:
@@ -201,8 +217,8 @@ def _channel(address: str, tls: str | os.PathLike[str] | None) -> grpc.Channel:
         # A proxy reaches the network, not this machine: asked for localhost it means its own.
         ("grpc.enable_http_proxy", int(not _is_local(host))),
         ("grpc.lb_policy_name", "round_robin"),
-        ("grpc.service_config", json.dumps(_RETRIES)),
-        ("grpc.per_rpc_retry_buffer_size", _KEPT),
+        ("grpc.initial_reconnect_backoff_ms", 500),
+        ("grpc.max_reconnect_backoff_ms", 5000),
     )
     if tls is None:
         return grpc.insecure_channel(address, options)
