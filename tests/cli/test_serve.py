@@ -75,6 +75,24 @@ def test_a_server_that_dies_meanwhile_is_one_line(process, volumes):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
+def test_ctrl_c_leaves_no_caller_waiting(process, volumes):
+    from tf_lungreg.serving import RemoteModel
+
+    server, line = process
+    remote = RemoteModel(line.split()[-1], timeout=300)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(remote, volumes) for _ in range(4)]
+        time.sleep(0.5)
+        server.send_signal(signal.SIGINT)
+        ended = time.monotonic()
+        for answer in answers[1:]:
+            with pytest.raises(InputError, match="the server (ended|is ending)|no server"):
+                answer.result(timeout=60)
+        assert time.monotonic() - ended < 30
+        assert server.wait(timeout=60) == 130
+
+
 @pytest.mark.parametrize(
     "flags, word",
     [

@@ -33,7 +33,7 @@ def address(exported):
     server = start_server({"lungreg": exported}, port=0)
     yield server.address
     server.stop()
-    server.grpc_server.wait_for_termination()
+    server.wait()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def start(exported):
     yield start
     for server in running:
         server.stop()
-        server.grpc_server.wait_for_termination()
+        server.wait()
 
 
 @pytest.fixture

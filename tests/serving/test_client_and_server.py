@@ -125,7 +125,7 @@ def test_no_server_and_no_address(start):
     server = start()
     remote = RemoteModel(server.address)
     server.stop()
-    server.grpc_server.wait_for_termination()
+    server.wait()
     refused(lambda: RemoteModel(server.address), server.address, "no server answers")
     refused(lambda: remote({}), "no server answers")
     for address in ("localhost", "localhost:", ":8500", "localhost:http"):
@@ -145,7 +145,15 @@ def test_tls(exported, address, start, certificate, pair):
     refused(lambda: RemoteModel(plain, tls=files[0], timeout=10), "no server answers")
     with pytest.raises(MissingFileError, match="nowhere.pem"):
         RemoteModel(address, tls="nowhere.pem")
-    refused(lambda: RemoteModel(address, tls=__file__), "not a PEM file")
+    refused(lambda: RemoteModel(address, tls=exported / "3" / "saved_model.pb"), "not a PEM file")
+
+
+def test_a_pem_file_that_is_broken(address, start, certificate, tmp_path):
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n")
+    refused(lambda: start(tls=(broken, certificate.key)), "broken.pem", "its own key")
+    refused(lambda: start(tls=(certificate.certificate, broken)), "broken.pem", "its own key")
+    refused(lambda: RemoteModel(address, tls=broken), "broken.pem: no certificate can be read")
 
 
 def test_a_place_that_is_taken(address, start):

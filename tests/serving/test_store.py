@@ -115,6 +115,41 @@ def test_a_broken_version_is_named_once_and_the_old_one_stays(base, caplog):
     assert [version.number for version in store.versions] == [7]
 
 
+def test_a_second_reason_is_told_too(base, caplog):
+    store = ModelStore({"lungreg": base})
+    (base / "7").mkdir()
+    (base / "7" / "saved_model.pb").write_bytes(b"nothing")
+    store.refresh()
+    shutil.rmtree(base / "7")
+    add_version(base, 7)
+    (base / "7" / "assets.extra" / "model_card.json").write_text("5", encoding="utf-8")
+    card = (base / "7" / "saved_model.pb").read_bytes()
+    store.refresh()
+    (base / "7" / "assets.extra" / "model_card.json").write_text('{"settings": {}}')
+    (base / "7" / "saved_model.pb").write_bytes(card[:100])
+    for _ in range(2):
+        store.refresh()
+    assert len({record.getMessage() for record in caplog.records}) == len(caplog.records) == 2
+
+
+def test_the_watcher_outlives_strange_folders_and_errors(base, monkeypatch):
+    for name in ("²", "٣", "9" * 30):
+        (base / name).mkdir()
+    store = ModelStore({"lungreg": base})
+    assert [version.number for version in store.versions] == [3]
+    looks = []
+
+    def refresh():
+        looks.append(1)
+        if len(looks) < 3:
+            raise RuntimeError("any")
+
+    monkeypatch.setattr(store, "refresh", refresh)
+    store.watch(0.01)
+    eventually(lambda: len(looks) > 3)
+    store.stop()
+
+
 def test_a_model_that_is_taken_away_is_served_on(base):
     store = ModelStore({"lungreg": base})
     shutil.rmtree(base)
@@ -161,16 +196,19 @@ def test_what_is_under_way_is_finished(start, pair, arrival):
             waiting = pool.submit(call, running.address, pair)
             assert arrived.wait(60)
             running.stop(grace=60)
-            eventually(lambda: _is_refused(running.address, pair))
+            eventually(lambda: _is_unavailable(running.address, pair))
         assert np.isfinite(tf.make_ndarray(waiting.result().outputs["affine"])).all()
 
 
-def _is_refused(address, pair):
-    """Whether no connection is made, or a call on it ends before a server has it."""
+def _is_unavailable(address, pair):
+    """Whether a server refuses calls as gRPC's documentation says of one that shuts down.
+
+    A connection that it accepts at the last moment ends with CANCELLED in gRPC 1.85.
+    """
     try:
         call(address, pair, timeout=1)
     except grpc.RpcError as error:
-        return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        return error.code() == grpc.StatusCode.UNAVAILABLE
     return False
 
 

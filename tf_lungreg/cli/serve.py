@@ -44,4 +44,9 @@ def run(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=_GRACE))
     for version in server.store.versions:
         print(f"serving {version.name}, {version.path}, at {server.address}", flush=True)
-    server.grpc_server.wait_for_termination()
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.stop()  # whoever waits is told so before this process ends
+        server.wait()
+        raise

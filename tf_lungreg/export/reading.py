@@ -28,7 +28,16 @@ _STORED = re.compile(r"weights/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")  # Registratio
 
 def list_versions(base: Path) -> list[int]:
     """The numbers of the versions in a model's folder, in no order."""
-    return [int(p.name) for p in base.iterdir() if p.is_dir() and p.name.isdigit()]
+    return [int(p.name) for p in base.iterdir() if p.is_dir() and is_version(p.name)]
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder's name is a version's: a number in ASCII digits that int64 can hold.
+
+    >>> [is_version(name) for name in ("3", "²", "٣", "-1", "9" * 19)]
+    [True, False, False, False, False]
+    """
+    return name.isascii() and name.isdecimal() and int(name) < 2**63
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:

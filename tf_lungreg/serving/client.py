@@ -23,12 +23,13 @@ from tensorflow_serving.apis import (
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.serving.answers import ALL, read_card, read_registration
-from tf_lungreg.serving.wire import NAME, UNLIMITED, plain, read_pem
+from tf_lungreg.serving.wire import NAME, UNLIMITED, plain, read_authority
 
 _MEANING = {
     grpc.StatusCode.UNAVAILABLE: (
         "the server ended the call, which is not sent again, as it may have begun"
     ),
+    grpc.StatusCode.CANCELLED: "the server is ending",
     grpc.StatusCode.NOT_FOUND: (
         "does not serve that model or version; see --model-name and --model-version"
     ),
@@ -222,4 +223,4 @@ def _channel(address: str, tls: str | os.PathLike[str] | None) -> grpc.Channel:
     )
     if tls is None:
         return grpc.insecure_channel(address, options)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(read_pem(tls)), options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(read_authority(tls)), options)

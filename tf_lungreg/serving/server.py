@@ -6,23 +6,31 @@ Serving has besides, labels, several versions at once, metrics, batching, it has
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
+from typing import Any, cast
 
 import grpc
+from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tf_lungreg.errors import InputError
-from tf_lungreg.serving.services import ModelService, PredictionService
+from tf_lungreg.serving.services import MODEL, PREDICTION, ModelService, PredictionService
 from tf_lungreg.serving.store import ModelStore
-from tf_lungreg.serving.wire import UNLIMITED, read_pem
+from tf_lungreg.serving.wire import UNLIMITED, Paths, read_identity
 
-_THREADS = 8  # that answer; only one of them at a time has the network
-_REQUESTS = 32  # at once, waiting ones included; each holds its volumes in memory
+_REQUESTS = 32  # to run a signature at once, waiting ones included; each holds its volumes
 _LOOK = 2.0  # seconds after which it looks for newer versions again
+_OPTIONS = (
+    *UNLIMITED,
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", 128),  # calls of one connection, those sending nothing too
+    ("grpc.keepalive_time_ms", 60_000),  # a peer that has vanished is noticed
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
 
 @dataclass(frozen=True)
@@ -32,31 +40,42 @@ class LocalServer:
     Attributes:
         address: ``host:port``.
         store: what it serves.
-        grpc_server: to stop it or to wait for its end.
     """
 
     address: str
     store: ModelStore
-    grpc_server: grpc.Server
+    _server: aio.Server
+    _checks: Any
+    _prediction: PredictionService
 
     def stop(self, grace: float | None = None) -> None:
         """Takes no more requests; those under way have ``grace`` seconds, None for none.
 
-        Comes back at once; ``grpc_server.wait_for_termination()`` waits for the end.
+        Comes back at once; :meth:`wait` waits for the end.
         """
         self.store.stop()
-        self.grpc_server.stop(grace)
+        _soon(self._stop(grace))
+
+    def wait(self) -> None:
+        """Waits until the server has ended."""
+        _soon(self._server.wait_for_termination()).result()
+
+    async def _stop(self, grace: float | None) -> None:
+        await self._checks.enter_graceful_shutdown()
+        await self._server.stop(grace)
+        self._prediction.close()
 
 
 def start_server(
-    models: Mapping[str, str | os.PathLike[str]],
+    models: Mapping[str, Paths],
     port: int = 8500,
     host: str = "127.0.0.1",
-    tls: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+    tls: tuple[Paths, Paths] | None = None,
 ) -> LocalServer:
     """Serves models in the background: PredictionService, ModelService and gRPC health.
 
-    Requests beyond 32 at once are refused with RESOURCE_EXHAUSTED.
+    Beyond 32 requests to run a signature at once, further ones are refused with
+    RESOURCE_EXHAUSTED. Health and status are answered all the same.
 
     Args:
         models: name that clients ask for → exported model: its folder, whose newest version is
@@ -68,30 +87,27 @@ def start_server(
     Raises:
         MissingFileError, InputError: a model or a PEM file cannot be used, or the port is taken.
     """
-    store = ModelStore(models)
-    server = grpc.server(
-        futures.ThreadPoolExecutor(_THREADS),
-        options=(*UNLIMITED, ("grpc.so_reuseport", 0)),
-        maximum_concurrent_rpcs=_REQUESTS,
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(store), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store), server)
-    checks = health.HealthServicer()
-    checks.set("", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    port = _listen(server, f"{host}:{port}", tls)
-    server.start()
-    store.watch(_LOOK)
-    return LocalServer(f"{host}:{port}", store, server)
-
-
-def _listen(server: grpc.Server, address: str, tls: Sequence[str | os.PathLike[str]] | None) -> int:
     credentials = None
     if tls is not None:
-        certificate, key = map(read_pem, tls)
+        certificate, key = read_identity(*tls)
         credentials = grpc.ssl_server_credentials([(key, certificate)])
+    store = ModelStore(models)
+    server = _soon(_start(store, f"{host}:{port}", credentials)).result()
+    store.watch(_LOOK)
+    return server
+
+
+async def _start(
+    store: ModelStore, address: str, credentials: grpc.ServerCredentials | None
+) -> LocalServer:
+    server = aio.server(options=_OPTIONS)
+    prediction = PredictionService(store, _REQUESTS)
+    server.add_generic_rpc_handlers((prediction.handler(), ModelService(store).handler()))
+    checks = cast("Any", health).aio.HealthServicer()  # a name that the module has by an import
+    for service in ("", PREDICTION, MODEL):
+        await checks.set(service, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    _add_reflection(server)
     try:
         if credentials is None:
             port = server.add_insecure_port(address)
@@ -101,4 +117,38 @@ def _listen(server: grpc.Server, address: str, tls: Sequence[str | os.PathLike[s
         port = 0
     if not port:
         raise InputError(f"{address}: cannot listen there; another host or --port is needed.")
-    return port
+    await server.start()
+    return LocalServer(f"{address.rpartition(':')[0]}:{port}", store, server, checks, prediction)
+
+
+def _add_reflection(server: aio.Server) -> None:
+    """Lets clients such as grpcurl ask for the services, where grpcio-reflection is installed."""
+    try:
+        from grpc_reflection.v1alpha import reflection
+    except ImportError:
+        return
+    names = (PREDICTION, MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+
+
+class _Background:
+    """An event loop in a thread of its own; one for all servers, as gRPC polls for one loop."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                run = self._loop.run_forever
+                threading.Thread(target=run, name="server", daemon=True).start()
+            return self._loop
+
+
+_background = _Background()
+
+
+def _soon(coroutine: Any) -> futures.Future[Any]:
+    return asyncio.run_coroutine_threadsafe(coroutine, _background.loop())

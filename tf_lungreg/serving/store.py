@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -17,6 +17,7 @@ from tensorflow_serving.apis import model_pb2
 
 from tf_lungreg.errors import USER_ERRORS, InputError, MissingFileError
 from tf_lungreg.export import find_model, load_model
+from tf_lungreg.export.reading import is_version
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def load_version(name: str, path: Path) -> ServedVersion:
     Raises:
         MissingFileError, InputError: it is no model of this package, or not in a version's folder.
     """
-    if not path.name.isdecimal():
+    if not is_version(path.name):
         raise InputError(f"{path}: the folder of a version, a number, is needed.")
     functions = load_model(path).signatures
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
@@ -99,7 +100,7 @@ class ModelStore:
     def __init__(self, models: Mapping[str, str | os.PathLike[str]]):
         self._folders = {name: Path(path) for name, path in models.items()}
         self._served = {n: load_version(n, find_model(p)) for n, p in self._folders.items()}
-        self._refused: set[Path] = set()
+        self._refused: dict[Path, str] = {}  # version → reason
         self._turn = threading.Lock()
         self._stopped = threading.Event()
 
@@ -130,27 +131,16 @@ class ModelStore:
         return served
 
     @contextmanager
-    def turn(self, context: grpc.ServicerContext) -> Generator[None]:
-        """Waits for the network, as long as the caller waits for the answer."""
-        # Without a deadline None, which gRPC's stubs do not say, or infinite.
-        remaining = cast("float | None", context.time_remaining())
-        longest = threading.TIMEOUT_MAX
-        if not self._turn.acquire(
-            timeout=longest if remaining is None else min(remaining, longest)
-        ):
-            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "other requests took too long")
-        try:
-            if not context.is_active():
-                context.abort(grpc.StatusCode.CANCELLED, "the caller has gone")
+    def turn(self) -> Generator[None]:
+        """Waits for the network and keeps it."""
+        with self._turn:
             yield
-        finally:
-            self._turn.release()
 
     def refresh(self) -> None:
         """Loads each version that is newer than what is served.
 
-        One that cannot be loaded is logged as an error, once; the old one stays, and it is
-        tried again at the next look, as it may not have been copied to its end.
+        One that cannot be loaded is logged as an error, once for each reason. The old one stays,
+        and the new one is tried again at the next look, as the copy may not be complete.
         """
         for name, folder in self._folders.items():
             try:
@@ -162,10 +152,11 @@ class ModelStore:
             try:
                 self._served[name] = load_version(name, path)
             except USER_ERRORS as error:
-                if path not in self._refused:
+                if self._refused.get(path) != str(error):
                     _log.error("%s", error)
-                self._refused.add(path)
+                self._refused[path] = str(error)
             else:
+                self._refused.pop(path, None)
                 _log.info("serving %s, %s", name, path)
 
     def watch(self, seconds: float) -> None:
@@ -173,7 +164,10 @@ class ModelStore:
 
         def look():
             while not self._stopped.wait(seconds):
-                self.refresh()
+                try:
+                    self.refresh()
+                except Exception:  # a file system may fail in any way; the next look may succeed
+                    _log.exception("looking for newer versions failed")
 
         threading.Thread(target=look, name="models", daemon=True).start()
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from pathlib import Path
+from typing import Union
 
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import check_file
+
+Paths = Union[str, "os.PathLike[str]"]
 
 NAME = "lungreg"  # of the model, where none is given
 
@@ -25,12 +29,39 @@ def plain(message: str) -> str:
     return " ".join(_NOISE.sub(" ", message).split())
 
 
-def read_pem(path: str | os.PathLike[str]) -> bytes:
-    """A certificate or key.
+def read_authority(path: Paths) -> bytes:
+    """The certificate of an authority, PEM.
 
     Raises:
-        MissingFileError, InputError: there is no such file, or it is no PEM file.
+        MissingFileError, InputError: there is no such file, or it holds no certificate.
     """
+    content = _read_pem(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (ssl.SSLError, ValueError) as error:
+        raise InputError(f"{path}: no certificate can be read from it ({error}).") from error
+    return content
+
+
+def read_identity(certificate: Paths, key: Paths) -> tuple[bytes, bytes]:
+    """A certificate and its private key, PEM.
+
+    Raises:
+        MissingFileError, InputError: a file is missing or cannot be read, the key is encrypted, or
+            it belongs to another certificate.
+    """
+    contents = _read_pem(certificate), _read_pem(key)
+    try:  # a password is given, so that nobody is asked for one
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="-")
+    except (ssl.SSLError, ValueError) as error:
+        raise InputError(
+            f"{certificate} and {key}: a certificate and its own key, not encrypted, are needed "
+            f"({error})."
+        ) from error
+    return contents
+
+
+def _read_pem(path: Paths) -> bytes:
     path = Path(path)
     check_file(path, "a PEM file")
     content = path.read_bytes()
