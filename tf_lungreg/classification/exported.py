@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
+from tf_lungreg.export.operations import check_operations
 from tf_lungreg.export.reading import CARD, find_model, read_card
 from tf_lungreg.export.signatures import card_answers
 from tf_lungreg.export.writing import add_version
@@ -92,12 +93,14 @@ def load_classifier(path: str | os.PathLike[str]) -> ExportedClassifier:
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: it holds no classifier of this package.
+        InputError: it holds no classifier of this package, or an operation that could reach files,
+            the network or Python.
     """
     version = find_model(path)
     card = read_card(version)
     if card.get("task") != TASK or not {"settings", "registration", "patients"} <= set(card):
         raise InputError(f"{version}: not a classifier; one of tf-lungreg classify is needed.")
+    check_operations(version)
     try:
         loaded = tf.saved_model.load(str(version))
         return ExportedClassifier(version, card, loaded.signatures["classify"], loaded)

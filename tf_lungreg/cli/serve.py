@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8500, help="(default: %(default)s)")
     parser.add_argument("--tls-certificate", metavar="PEM", help="encrypts, with --tls-key")
     parser.add_argument("--tls-key", metavar="PEM", help="the certificate's private key")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="serve a model even if its graph may reach files, the network or Python",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -40,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
         models = models_of(options.models)
     else:
         models = {options.name or NAME: default_model() if options.model is None else options.model}
-    server = start_server(models, options.port, options.host, None if tls[0] is None else tls)
+    tls = None if tls[0] is None else tls
+    server = start_server(models, options.port, options.host, tls, options.trust)
     signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=_GRACE))
     for version in server.store.versions:
         print(f"serving {version.name}, {version.path}, at {server.address}", flush=True)

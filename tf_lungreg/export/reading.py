@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError, MissingFileError
+from tf_lungreg.export.operations import check_operations
 from tf_lungreg.files import read_json
 
 CARD = Path("assets.extra") / "model_card.json"
@@ -97,15 +98,23 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
 
 
-def load_model(path: str | os.PathLike[str]) -> ExportedModel:
+def load_model(path: str | os.PathLike[str], trust: bool = False) -> ExportedModel:
     """Loads an exported model.
+
+    Args:
+        path: the model's folder, or a version's.
+        trust: loads it even if its graph could do more than compute. A SavedModel is a program:
+            say so only of one whose source you trust.
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: it holds no model of this package.
+        InputError: it holds no model of this package, or an operation that could reach files,
+            the network or Python.
     """
     version = find_model(path)
     card = read_card(version)
+    if not trust:
+        check_operations(version)
     try:
         with _without_notice_of_gradients():
             loaded = tf.saved_model.load(str(version))

@@ -71,6 +71,7 @@ def start_server(
     port: int = 8500,
     host: str = "127.0.0.1",
     tls: tuple[Paths, Paths] | None = None,
+    trust: bool = False,
 ) -> LocalServer:
     """Serves models in the background: PredictionService, ModelService and gRPC health.
 
@@ -83,6 +84,7 @@ def start_server(
         port: to listen on; 0 takes a free one.
         host: to listen on; the default is for this machine only.
         tls: PEM files of certificate and key.
+        trust: see :func:`tf_lungreg.export.load_model`; newer versions that come are trusted too.
 
     Raises:
         MissingFileError, InputError: a model or a PEM file cannot be used, or the port is taken.
@@ -91,7 +93,7 @@ def start_server(
     if tls is not None:
         certificate, key = read_identity(*tls)
         credentials = grpc.ssl_server_credentials([(key, certificate)])
-    store = ModelStore(models)
+    store = ModelStore(models, trust)
     server = _soon(_start(store, f"{host}:{port}", credentials)).result()
     store.watch(_LOOK)
     return server

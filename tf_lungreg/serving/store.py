@@ -63,19 +63,20 @@ class ServedVersion:
         return spec
 
 
-def load_version(name: str, path: Path) -> ServedVersion:
+def load_version(name: str, path: Path, trust: bool = False) -> ServedVersion:
     """Loads a version.
 
     Args:
         name: that clients ask for.
         path: the version's folder.
+        trust: see :func:`tf_lungreg.export.load_model`.
 
     Raises:
         MissingFileError, InputError: it is no model of this package, or not in a version's folder.
     """
     if not is_version(path.name):
         raise InputError(f"{path}: the folder of a version, a number, is needed.")
-    functions = load_model(path).signatures
+    functions = load_model(path, trust).signatures
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     definitions = saved.meta_graphs[0].signature_def
     return ServedVersion(
@@ -92,14 +93,16 @@ class ModelStore:
 
     Args:
         models: name → exported model: its folder, whose newest version is served, or a version's.
+        trust: see :func:`tf_lungreg.export.load_model`.
 
     Raises:
         MissingFileError, InputError: a model cannot be used.
     """
 
-    def __init__(self, models: Mapping[str, str | os.PathLike[str]]):
+    def __init__(self, models: Mapping[str, str | os.PathLike[str]], trust: bool = False):
+        self._trust = trust
         self._folders = {name: Path(path) for name, path in models.items()}
-        self._served = {n: load_version(n, find_model(p)) for n, p in self._folders.items()}
+        self._served = {n: load_version(n, find_model(p), trust) for n, p in self._folders.items()}
         self._refused: dict[Path, str] = {}  # version → reason
         self._turn = threading.Lock()
         self._stopped = threading.Event()
@@ -150,7 +153,7 @@ class ModelStore:
             if path == self._served[name].path:
                 continue
             try:
-                self._served[name] = load_version(name, path)
+                self._served[name] = load_version(name, path, self._trust)
             except USER_ERRORS as error:
                 if self._refused.get(path) != str(error):
                     _log.error("%s", error)
