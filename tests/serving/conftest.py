@@ -37,6 +37,22 @@ def address(exported):
 
 
 @pytest.fixture
+def channel(address):
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def prediction(channel):
+    """Its PredictionService, as other clients call it."""
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture
 def start(exported):
     """Starts servers that are stopped when the test ends."""
     from tf_lungreg.serving.server import start_server

@@ -24,14 +24,8 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
 @pytest.fixture
-def channel(address):
-    with grpc.insecure_channel(address) as channel:
-        yield channel
-
-
-@pytest.fixture
-def predict(channel):
-    return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+def predict(prediction):
+    return prediction.Predict
 
 
 def request_of(signature="serving_default", **inputs):

@@ -11,19 +11,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
-
-
-@pytest.fixture
-def channel(address):
-    with grpc.insecure_channel(address) as channel:
-        yield channel
-
-
-@pytest.fixture
-def prediction(channel):
-    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
 def code(call):
