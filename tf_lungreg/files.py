@@ -279,7 +279,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     return parse_json(Path(path).read_text(encoding="utf-8"))
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """What a text of JSON holds.
 
     Raises:

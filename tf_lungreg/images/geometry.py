@@ -16,7 +16,7 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import ArrayLike
 
-from tf_lungreg.arrays import Array
+from tf_lungreg.arrays import Array, as_array
 from tf_lungreg.errors import InputError
 
 AXIS_CODES = ("P", "I", "L")
@@ -199,10 +199,7 @@ def check_affine(affine: ArrayLike, name: str) -> Array:
 
 def _matrix(affine: ArrayLike, name: str) -> Array:
     """A (4, 4) matrix of real numbers, float64."""
-    try:
-        matrix = np.asarray(affine)
-    except ValueError:  # rows of different lengths
-        matrix = np.array(None)
+    matrix = as_array(affine)
     if matrix.shape != (4, 4) or matrix.dtype.kind not in "biuf":
         raise InputError(
             f"{name}: an affine of shape {matrix.shape} and type {matrix.dtype}; a (4, 4) matrix "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from tf_lungreg.arrays import Array
 from tf_lungreg.errors import InputError
+from tf_lungreg.files import parse_json
 from tf_lungreg.serving.wire import plain
 
 # The network's outputs and their shapes after (batch, D, H, W), or in place of D, H, W.
@@ -27,10 +27,10 @@ def read_card(response: predict_pb2.PredictResponse) -> dict[str, Any]:
     """
     content = _read(response, "card")
     try:
-        card = json.loads(content.reshape(-1)[0])
+        card = parse_json(content.reshape(-1)[0])
         dict(card.get("settings", {}))
         return card
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise InputError("answers without a model card") from error
 
 

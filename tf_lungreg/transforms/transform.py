@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tf_lungreg.arrays import Array
+from tf_lungreg.arrays import Array, as_array
 from tf_lungreg.errors import InputError
 from tf_lungreg.images.geometry import Frame, apply_affine
 from tf_lungreg.images.image import AnyImage, Image, as_image
@@ -228,10 +228,7 @@ def _checked_points(points: ArrayLike, name: str = "points") -> Array:
     Raises:
         InputError: they are none.
     """
-    try:
-        array = np.asarray(points)
-    except ValueError:  # rows of different lengths
-        array = np.array(None)
+    array = as_array(points)
     if array.dtype.kind not in "iuf" or array.shape[-1:] != (3,):
         turned = "; transpose the array" if array.ndim == 2 and len(array) == 3 else ""
         raise InputError(
