@@ -16,7 +16,7 @@ from nibabel import orientations
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike
 
-from tf_lungreg.arrays import Array
+from tf_lungreg.arrays import Array, as_array
 from tf_lungreg.errors import InputError
 from tf_lungreg.files import replacing
 from tf_lungreg.images.geometry import AXIS_CODES, Frame, check_affine, to_axis_codes
@@ -61,7 +61,7 @@ class Image:
         if callable(data):
             if not isinstance(frame, Frame):
                 raise InputError(f"{self.name}: a frame is needed where a function gives the data.")
-            self._read = data
+            self._read = lambda: _checked_voxels(data(), self.name)
         else:
             voxels = _checked_voxels(data, self.name)
             self._read = lambda: voxels
@@ -76,7 +76,7 @@ class Image:
     @cached_property
     def data(self) -> Array:
         """The voxels, (D, H, W)."""
-        return _checked_voxels(self._read(), self.name)
+        return self._read()
 
     @property
     def affine(self) -> Array:
@@ -366,7 +366,7 @@ def check_finite(data: Array, name: str) -> None:
 
 def _check_float32(data: Array, name: str) -> None:
     """Refuses finite numbers that float32 cannot hold, in which images are computed."""
-    if data.dtype.kind != "f" or not np.isfinite(data).all():
+    if data.dtype.kind != "f" or data.dtype.itemsize <= 4 or not np.isfinite(data).all():
         return
     largest = max(abs(data.max()), abs(data.min()))
     if largest > np.finfo(np.float32).max:
@@ -383,10 +383,7 @@ def _checked_voxels(data: ArrayLike, name: str) -> Array:
             f"{name}: a masked array with {np.ma.count_masked(data)} masked voxels, whose values "
             "count for nothing; fill them first, array.filled(value)."
         )
-    try:
-        data = np.asarray(data)
-    except ValueError:  # rows of different lengths
-        data = np.array(None)
+    data = as_array(data)
     if data.ndim != 3 or data.dtype.kind not in "biuf":
         raise InputError(
             f"{name}: an array of shape {data.shape} and type {data.dtype}; numbers with three "
