@@ -39,7 +39,6 @@ from tf_lungreg.refinement.loss import (
 from tf_lungreg.transforms.composed import ComposedTransform, world_affine
 from tf_lungreg.transforms.transform import Transform
 
-AUTO = "auto"  # in place of a number of steps: as many as gain something
 MOST = 400  # steps of "auto"
 
 CONTROL_STEP = 6.0  # mm from one control point to the next on the finest level, ...
@@ -47,15 +46,15 @@ CONTROL_VOXELS = (2.0, 4.0)  # ... but at least and at most so many voxels
 MARGIN = 2  # steps of the coarsest control grid around the image
 AFFINE_RATE = 0.03  # of Adam, on normalised coordinates
 LOGITS_RATE = 0.2  # of Adam on the coarsest level, halved on each next as what is left to move is
-SETTLED = Ending(8, 0.05)  # steps that gain less gain nothing, ...
 SETTLED_AFFINE = Ending(12, 0.01)  # a step on the coarsest level costs next to nothing
+SETTLED = Ending(8, 0.05)  # steps that gain less gain nothing, ...
 SETTLED_AUTO = Ending(4, 0.3)  # ... and steps that gain less are not worth their time
 IMPROVEMENT = 1e-4  # of the image term, below which nothing has improved
 REACH = 2.0  # voxels of a network's grid; a level of larger voxels shows nothing that it missed
 _AFFINE_SHARE = 3  # of the steps, ...
 _SHARES = (2, 3, 3)  # ... and of the levels', coarse to fine; the last ones where there are fewer
 
-Steps = Union[int, str]
+Steps = Union[int, str]  # how many at most, or "auto": as many as are worth their time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +116,7 @@ def refine(
             states = [course.fit_affine(_identity(seen.transform.translation))]
         for level in levels:
             states.append(course.descend(states[-1].transform, level))
-    before, after = course.image_terms(seen.transform, states[-1].transform)
+    after, before = course.image_terms(states[-1].transform, seen.transform)
     record = Refinement(
         steps=course.taken,
         ended="settled" if all(state.settled for state in states) else "steps",
